@@ -1,0 +1,32 @@
+# Everything runs from .venv, which is built from requirements.txt (pinned, hashed) alone.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test bench lock clean
+
+demo: .venv/installed
+	$(BIN)/fourstep demo $(DEMO)
+
+test: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest $(TESTS)
+
+bench: .venv/installed
+	$(BIN)/python -m tests.bench $(BENCH)
+
+.venv/installed: requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+# Renews the pins; the only target that needs uv.
+lock:
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet -o requirements.txt
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

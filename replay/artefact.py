@@ -1,0 +1,59 @@
+"""Files that are either whole or absent, and their hashes.
+
+Both artefacts, workload and run, write aside and rename, and both are addressed by hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from replay.errors import Unreadable
+
+
+def sha256_of(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` so that a reader sees the old file or the new one, never a part of it."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with aside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Write one JSON document, indented, keys in the order given."""
+    write_text(path, json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, *, what: str) -> dict[str, Any]:
+    """Read one JSON object.
+
+    Raises:
+        Unreadable: it is missing, is not JSON, or is not an object; names `what` it should be.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Unreadable(
+            f"`{path.parent}` is not a {what}: `{path.name}` cannot be read",
+            hint=f"name the directory that holds `{path.name}`",
+        ) from error
+    except ValueError as error:
+        raise Unreadable(f"`{path}` is damaged: not JSON") from error
+    if not isinstance(document, dict):
+        raise Unreadable(f"`{path}` is damaged: not an object")
+    return document

@@ -1,0 +1,82 @@
+"""From events to statements in their sessions: outcomes joined, order kept, times derived.
+
+A log that is written as statements start tells their duration or error in a later record of the
+same session, with other sessions in between. A statement is therefore held until its session
+says something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from replay.capture.record import Outcome, Statement
+
+
+class Placed(NamedTuple):
+    """A statement with its place in time and in its session."""
+
+    statement: Statement
+    started_at_us: int
+    seq: int
+
+
+@dataclass(slots=True)
+class _Session:
+    held: Statement | None = None
+    seq: int = 0
+    last_started_at_us: int = 0
+
+
+class Sessions:
+    """Joins outcomes to statements and numbers the statements of each session."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, _Session] = {}
+
+    def add(self, event: Statement | Outcome) -> tuple[list[Placed], str | None]:
+        """Take the next event: the statements it completes, and why it is not one itself.
+
+        A reason of None means the event became a statement of its own.
+        """
+        session = self._sessions.setdefault(event.session_id, _Session())
+        held, session.held = session.held, None
+        if isinstance(event, Outcome):
+            reason = "error without statement" if event.error else "duration of earlier record"
+            if held is None:
+                return [], reason
+            return [self._place(session, _ended(held, event))], reason
+        if held is not None and event.error is not None and event.sql == held.sql:
+            joined = replace(held, error=event.error)
+            return [self._place(session, joined)], "error of earlier record"
+        placed = [] if held is None else [self._place(session, held)]
+        # Only a statement stamped at its start can be followed by its own outcome.
+        if event.started_at_us is not None:
+            session.held = event
+        else:
+            placed.append(self._place(session, event))
+        return placed, None
+
+    def rest(self) -> Iterator[Placed]:
+        """What is still held when the log ends."""
+        for session in self._sessions.values():
+            if session.held is not None:
+                yield self._place(session, session.held)
+                session.held = None
+
+    def _place(self, session: _Session, statement: Statement) -> Placed:
+        if statement.started_at_us is not None:
+            started_at_us = statement.started_at_us
+        else:
+            assert statement.ended_at_us is not None
+            started_at_us = statement.ended_at_us - (statement.duration_us or 0)
+        # Stamps have milliseconds, durations microseconds: neighbours may seem to change places.
+        started_at_us = max(started_at_us, session.last_started_at_us)
+        session.last_started_at_us = started_at_us
+        session.seq += 1
+        return Placed(statement, started_at_us, session.seq - 1)
+
+
+def _ended(held: Statement, outcome: Outcome) -> Statement:
+    return replace(held, duration_us=outcome.duration_us, error=outcome.error)

@@ -1,0 +1,334 @@
+"""The engine: plays one worker's sessions by the timetable and records every statement.
+
+Open loop. Each planned session is a greenlet with a connection of its own; a statement is sent
+when it is due or, if the session's previous answer is still out, as soon as that is in. Nothing is
+skipped to catch up. Two delays are kept apart: what the target caused (`ready - due`, backlog) and
+what this process caused (`sent - max(due, ready)`, lag).
+
+Locust knows nothing of sessions and the engine nothing of Locust: it is told when zero is, and
+tells of each sample and of its end.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import gevent
+import psutil
+import pyarrow as pa
+from gevent.event import Event
+from gevent.lock import BoundedSemaphore
+
+from replay.kind import READING
+from replay.samples import CANCELLED, ERROR, NONE, OK, SKIPPED, TIMEOUT, SampleStream
+from replay.target.target import Target
+from replay.target.wire import Answer, Connection, LoginFailed
+from replay.timetable import Dials, Timetable
+from replay.waiter import Naps, SocketWaiter
+
+logger = logging.getLogger(__name__)
+
+LOGIN_LEAD_US = 200_000
+"""A session logs in this much before its first statement is due, as its client on 1.0 had."""
+LOGINS_AT_ONCE = 64
+LOGIN_TIMEOUT_S = 30.0
+RETRY_LOGIN_AFTER_S = (0.0, 0.2, 1.0)
+_FLUSH_S = 0.5
+_WATCH_S = 0.05
+_SEVER_AFTER_S = 5.0
+
+OnSample = Callable[[int, int, Answer], None]
+"""`(planned index, service time in ns, answer)`, for live statistics."""
+
+
+@dataclass(slots=True, eq=False)
+class _Flight:
+    """A statement on its way."""
+
+    connection: Connection
+    deadline_ns: int
+    stopped: int = OK
+    """TIMEOUT or CANCELLED once we asked the target to stop it."""
+    sever_ns: int = 0
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """Where a worker is; figures for the live view and the done message."""
+
+    planned: int = 0
+    due: int = 0
+    sent: int = 0
+    ended: int = 0
+    errors: int = 0
+    open_sessions: int = 0
+    max_lag_us: int = 0
+    cpu_percent: list[float] = field(default_factory=list)
+
+
+class Engine:
+    """Plays the sessions of one shard.
+
+    `play` returns at once; `finished` is set when every statement has ended and every sample is
+    on disk. `drain` ends early: nothing more is sent, what is in flight gets `grace_s`.
+    """
+
+    def __init__(
+        self,
+        timetable: Timetable,
+        statements: pa.Table,
+        *,
+        target: Target,
+        dials: Dials,
+        unsupported: frozenset[str],
+        stream: SampleStream,
+        on_sample: OnSample = lambda index, service_ns, answer: None,
+    ) -> None:
+        self.finished = Event()
+        self.progress = Progress(planned=timetable.statements)
+        self.failure: str | None = None
+        """Why samples could not be recorded, if they could not."""
+        self.closing: dict[str, Any] = {}
+        self._timetable = timetable
+        self._target = target
+        self._timeout_ns = round(dials.statement_timeout_s * 1e9)
+        self._stream = stream
+        self._on_sample = on_sample
+        self._sql = statements["sql"].combine_chunks()
+        self._params = statements["params"].combine_chunks()
+        self._skip_reason = _skip_reasons(statements, dials, unsupported)
+        self._flat = array("q")
+        self._errors: dict[int, tuple[str | None, str]] = {}
+        self._zero_ns = 0
+        self._draining = False
+        self._logins = BoundedSemaphore(LOGINS_AT_ONCE)
+        self._flights: set[_Flight] = set()
+        self._naps = Naps()
+        self._ended = Event()
+        self._sessions: set[gevent.Greenlet] = set()
+
+    def play(self, *, zero_ns: int) -> None:
+        """Start; `zero_ns` is the run's zero on `time.monotonic_ns`, best in the near future."""
+        self._zero_ns = zero_ns
+        gevent.spawn(self._run)
+
+    def drain(self, *, grace_s: float) -> None:
+        """Send nothing more; cancel what is still in flight after `grace_s`."""
+        if self._draining:
+            return
+        self._draining = True
+        self._naps.wake()
+        deadline_ns = time.monotonic_ns() + round(grace_s * 1e9)
+        for flight in self._flights:
+            flight.deadline_ns = min(flight.deadline_ns, deadline_ns)
+
+    def _run(self) -> None:
+        housekeeping = [gevent.spawn(self._flush), gevent.spawn(self._watch)]
+        try:
+            self._dispatch()
+            gevent.joinall(list(self._sessions))
+        finally:
+            self._ended.set()
+            gevent.joinall(housekeeping)
+            self._close()
+            self.finished.set()
+
+    def _dispatch(self) -> None:
+        starts = self._timetable.starts
+        for session in range(self._timetable.sessions):
+            first, stop = int(starts[session]), int(starts[session + 1])
+            self._sleep_until(int(self._timetable.due_us[first]) - LOGIN_LEAD_US)
+            greenlet = gevent.spawn(self._play_session, first, stop)
+            self._sessions.add(greenlet)
+            greenlet.link(self._sessions.discard)
+
+    def _play_session(self, first: int, stop: int) -> None:
+        self.progress.open_sessions += 1
+        connection: Connection | None = None
+        ready_us = NONE
+        index = first
+        try:
+            for index in range(first, stop):
+                reason = self._skip_reason[self._timetable.row[index]]
+                if reason:
+                    self._record(index, status=SKIPPED, error=(None, reason))
+                    continue
+                if connection is None:
+                    connection, ready_us = self._log_in(index)
+                if connection is None:
+                    continue
+                if not self._is_due(index):
+                    self._record(index, ready_us=ready_us, status=CANCELLED)
+                    continue
+                answer = self._send(index, connection, ready_us)
+                ready_us = self._since_zero(answer.done_ns)
+                if answer.lost:
+                    connection.close()
+                    connection = None
+        except Exception:
+            # A defect of ours must not take other sessions with it; the ledger shows `unknown`.
+            logger.exception("a session failed at planned statement %d", index)
+        finally:
+            if connection is not None:
+                connection.close()
+            self.progress.open_sessions -= 1
+
+    def _log_in(self, index: int) -> tuple[Connection | None, int]:
+        """A connection and when the session was ready; a failure is recorded as the statement's."""
+        failure = LoginFailed("not tried", sqlstate="08001")
+        self._sleep_until(int(self._timetable.due_us[index]) - LOGIN_LEAD_US)
+        for wait_s in RETRY_LOGIN_AFTER_S:
+            if self._draining:
+                self._record(index, status=CANCELLED)
+                return None, NONE
+            gevent.sleep(wait_s)
+            asked_ns = time.monotonic_ns()
+            with self._logins:
+                # Waiting for our own bound on parallel logins is our lag, not the target's.
+                gate_ns = time.monotonic_ns() - asked_ns
+                try:
+                    with gevent.Timeout(LOGIN_TIMEOUT_S):
+                        connection = self._target.connect(SocketWaiter)
+                    return connection, self._since_zero(time.monotonic_ns() - gate_ns)
+                except LoginFailed as error:
+                    failure = error
+                except gevent.Timeout:
+                    failure = LoginFailed("no answer to the login", sqlstate="08001")
+            if failure.sqlstate.startswith("28"):
+                break
+        self._record(index, status=ERROR, error=(failure.sqlstate, str(failure)))
+        return None, NONE
+
+    def _is_due(self, index: int) -> bool:
+        """Wait for the statement's due time; False when the run is being drained."""
+        self._sleep_until(int(self._timetable.due_us[index]))
+        return not self._draining
+
+    def _sleep_until(self, due_us: int) -> None:
+        due_ns = self._zero_ns + due_us * 1_000
+        # A timer of libev can fire early, by the age of its loop's cached time.
+        while not self._draining and (left_ns := due_ns - time.monotonic_ns()) > 0:
+            self._naps.nap(left_ns / 1e9)
+
+    def _send(self, index: int, connection: Connection, ready_us: int) -> Answer:
+        row = self._timetable.row[index]
+        sql = self._sql[row].as_py().encode()
+        params = _encoded(self._params[row].as_py())
+        self.progress.sent += 1
+        sent_ns = time.monotonic_ns()
+        flight = _Flight(connection, sent_ns + self._timeout_ns)
+        self._flights.add(flight)
+        try:
+            answer = connection.execute(sql, params)
+        finally:
+            self._flights.discard(flight)
+        sent_us = self._since_zero(sent_ns)
+        status = OK if answer.sqlstate is None else (flight.stopped or ERROR)
+        self._record(
+            index,
+            ready_us=ready_us,
+            sent_us=sent_us,
+            answer=answer,
+            status=status,
+            error=None if answer.sqlstate is None else (answer.sqlstate, answer.error or ""),
+        )
+        due_us = int(self._timetable.due_us[index])
+        self.progress.max_lag_us = max(self.progress.max_lag_us, sent_us - max(due_us, ready_us))
+        self._on_sample(index, answer.done_ns - sent_ns, answer)
+        return answer
+
+    def _record(
+        self,
+        index: int,
+        *,
+        status: int,
+        ready_us: int = NONE,
+        sent_us: int = NONE,
+        answer: Answer | None = None,
+        error: tuple[str | None, str] | None = None,
+    ) -> None:
+        first_us = done_us = rows = NONE
+        if answer is not None:
+            done_us = self._since_zero(answer.done_ns)
+            if answer.first_row_ns is not None:
+                first_us = self._since_zero(answer.first_row_ns)
+            if answer.rows is not None:
+                rows = answer.rows
+        if error is not None:
+            self._errors[index] = error
+            self.progress.errors += status == ERROR
+        self._flat.extend((index, ready_us, sent_us, first_us, done_us, status, rows))
+        self.progress.ended += 1
+
+    def _since_zero(self, now_ns: int) -> int:
+        # Logins begin before zero; NONE would be taken for null.
+        return max(0, (now_ns - self._zero_ns) // 1_000)
+
+    def _flush(self) -> None:
+        process = psutil.Process()
+        process.cpu_percent()
+        while not self._ended.wait(_FLUSH_S):
+            self.progress.cpu_percent.append(process.cpu_percent())
+            self._write_samples()
+
+    def _write_samples(self) -> None:
+        if not self._flat:
+            return
+        flat, self._flat = self._flat, array("q")
+        errors, self._errors = self._errors, {}
+        try:
+            gevent.get_hub().threadpool.apply(self._stream.append, (flat, errors))
+        except OSError as error:
+            # Kept for the next try, which has the reserve to write into.
+            self._flat = flat + self._flat
+            self._errors = errors | self._errors
+            if self.failure is None:
+                logger.error("samples cannot be written (%s): ending the run", error)
+                self.failure = f"samples cannot be written: {error}"
+                self.drain(grace_s=0)
+
+    def _watch(self) -> None:
+        """Stop statements whose time is up, and cut the connection of those that do not stop."""
+        while not self._ended.wait(_WATCH_S):
+            now_ns = time.monotonic_ns()
+            for flight in list(self._flights):
+                if now_ns < flight.deadline_ns:
+                    continue
+                if not flight.stopped:
+                    flight.stopped = CANCELLED if self._draining else TIMEOUT
+                    flight.sever_ns = now_ns + round(_SEVER_AFTER_S * 1e9)
+                    gevent.spawn(flight.connection.cancel)
+                elif now_ns >= flight.sever_ns:
+                    flight.connection.sever()
+
+    def _close(self) -> None:
+        for _ in range(2):
+            self._write_samples()
+        self.closing = gevent.get_hub().threadpool.apply(self._stream.finish)
+
+
+def _encoded(params: Sequence[str | None] | None) -> list[bytes | None] | None:
+    if params is None:
+        return None
+    return [None if value is None else value.encode() for value in params]
+
+
+def _skip_reasons(
+    statements: pa.Table, dials: Dials, unsupported: frozenset[str]
+) -> list[str | None]:
+    """Why each statement of the workload is not sent, if it is not."""
+    kinds = statements["kind"].to_pylist()
+    templates = statements["template_id"].to_pylist()
+    return [
+        "unsupported"
+        if template in unsupported
+        else f"may write: {kind}"
+        if kind not in READING and not dials.writes
+        else None
+        for kind, template in zip(kinds, templates, strict=True)
+    ]

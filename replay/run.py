@@ -1,0 +1,186 @@
+"""The run: one sample per planned statement, as a directory.
+
+    RUN/
+        run.json            what was replayed where, with which dials, by whom, and the ledger
+        samples/*.parquet   one file per worker
+        samples/*.arrows    the same while a worker is writing, or after it died
+
+A worker appends Arrow record batches to a stream, so whatever kills it leaves everything up to
+the last batch readable. A worker that ends well turns its stream into Parquet.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from replay.artefact import read_json
+from replay.errors import Unreadable
+
+SCHEMA_VERSION = 1
+
+STATUSES = ("ok", "error", "timeout", "cancelled", "skipped", "unknown")
+"""Every planned statement ends as exactly one of these."""
+
+SAMPLES = pa.schema(
+    [
+        ("statement_id", pa.int64()),
+        ("clone", pa.int32()),
+        ("session_id", pa.string()),
+        ("seq", pa.int32()),
+        ("template_id", pa.string()),
+        ("kind", pa.string()),
+        ("worker", pa.string()),
+        ("due_us", pa.int64()),
+        ("ready_us", pa.int64()),
+        ("sent_us", pa.int64()),
+        ("first_row_us", pa.int64()),
+        ("done_us", pa.int64()),
+        ("status", pa.string()),
+        ("sqlstate", pa.string()),
+        ("error", pa.string()),
+        ("rows", pa.int64()),
+        ("digest", pa.string()),
+        ("captured_us", pa.int64()),
+    ]
+)
+"""Columns of samples. Times are microseconds since the run's zero.
+
+`ready_us` is when the session could first have sent the statement as far as the target is
+concerned: its previous answer was in, its connection was open. `sent_us - max(due_us, ready_us)`
+is the tool's lag, `max(0, ready_us - due_us)` is the target's backlog.
+"""
+
+
+@dataclass(kw_only=True)
+class Ledger:
+    """Planned statements by how they ended. Anything planned and not found is `unknown`."""
+
+    planned: int
+    ok: int = 0
+    error: int = 0
+    timeout: int = 0
+    cancelled: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    unknown: int = 0
+
+    @property
+    def ended(self) -> int:
+        """Statements with a known end."""
+        return self.ok + self.error + self.timeout + self.cancelled + self.skipped.total()
+
+    @property
+    def balanced(self) -> bool:
+        """True when planned = ok + error + timeout + cancelled + skipped + unknown."""
+        return self.planned == self.ended + self.unknown
+
+    def as_json(self) -> dict[str, Any]:
+        """The `ledger` object of run.json and verdict.json."""
+        return {
+            "planned": self.planned,
+            "ok": self.ok,
+            "error": self.error,
+            "timeout": self.timeout,
+            "cancelled": self.cancelled,
+            "skipped": dict(self.skipped.most_common()),
+            "unknown": self.unknown,
+        }
+
+    @classmethod
+    def of_samples(cls, planned: int, samples: Iterator[pa.Table]) -> Ledger:
+        """Count samples by status; the missing ones are `unknown`."""
+        ledger = cls(planned=planned)
+        for table in samples:
+            for value, count in _value_counts(table["status"]):
+                if value == "skipped":
+                    reasons = table.filter(pa.compute.equal(table["status"], "skipped"))["error"]
+                    ledger.skipped.update(dict(_value_counts(reasons)))
+                else:
+                    setattr(ledger, value, getattr(ledger, value) + count)
+        ledger.unknown += max(0, planned - ledger.ended - ledger.unknown)
+        return ledger
+
+
+def _value_counts(column: pa.ChunkedArray) -> list[tuple[str, int]]:
+    return [
+        (row["values"].as_py() or "unknown", row["counts"].as_py())
+        for row in pa.compute.value_counts(column)
+    ]
+
+
+class Run:
+    """A run on disk, opened for reading: finished, still being written, or cut off.
+
+    Raises:
+        Unreadable: the directory is not a run, or its schema is newer than this program.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.document: dict[str, Any] = read_json(path / "run.json", what="run")
+        version = self.document.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise Unreadable(
+                f"`{path}` has run schema {version}, this program reads {SCHEMA_VERSION}",
+                hint="report it with the fourstep that wrote it",
+            )
+
+    @property
+    def run_id(self) -> str:
+        """The run's name, unique among runs."""
+        return str(self.document["run_id"])
+
+    @property
+    def finished(self) -> bool:
+        """False while it is being written, and for ever when its writer was killed."""
+        return self.document.get("ended_at") is not None
+
+    @property
+    def planned(self) -> int:
+        """How many statements the timetable held."""
+        return int(self.document["ledger"]["planned"])
+
+    def ledger(self) -> Ledger:
+        """The ledger counted from the samples on disk, not the one the writer believed in."""
+        return Ledger.of_samples(self.planned, (table for _, table in self.sample_tables()))
+
+    def sample_tables(self) -> Iterator[tuple[Path, pa.Table]]:
+        """Every sample file with its rows; a damaged one up to the damage."""
+        directory = self.path / "samples"
+        for path in sorted(directory.glob("*.parquet")):
+            try:
+                yield path, pq.read_table(path).select(SAMPLES.names)
+            except (OSError, pa.ArrowException) as error:
+                raise Unreadable(f"`{path}` is damaged") from error
+        for path in sorted(directory.glob("*.arrows")):
+            yield path, read_stream(path)
+
+    def samples(self) -> pa.Table:
+        """All samples, in no particular order."""
+        tables = [table for _, table in self.sample_tables()]
+        return pa.concat_tables(tables) if tables else SAMPLES.empty_table()
+
+
+def read_stream(path: Path) -> pa.Table:
+    """Rows of an Arrow stream up to its end or to where its writer died."""
+    batches: list[pa.RecordBatch] = []
+    try:
+        with pa.OSFile(str(path)) as file, pa.ipc.open_stream(file) as stream:
+            # One by one: a cut batch must not lose those before it.
+            for batch in stream:
+                batches.append(batch)
+    except (OSError, pa.ArrowException):
+        # A batch cut off in the middle: the statements in it are the ledger's `unknown`.
+        pass
+    return pa.Table.from_batches(batches, schema=SAMPLES)
+
+
+def workload_reference(uri: str, sha256: str) -> Mapping[str, str]:
+    """How a run names the workload it replayed."""
+    return {"uri": uri, "sha256": sha256}

@@ -1,0 +1,189 @@
+"""How one worker's samples get to disk while it replays.
+
+The engine appends seven integers per statement to one flat array; nothing else happens on its
+thread. About once a second the array goes to a thread of its own, which looks up what can be
+looked up (session, template, due time), makes an Arrow batch and appends it to a stream: at most
+that second is at risk when the process is killed. At the end the stream becomes Parquet.
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from replay.artefact import sha256_of
+from replay.run import SAMPLES, STATUSES, read_stream
+from replay.timetable import Ints, Timetable
+
+FIELDS = 7
+NONE = -1
+"""Stands for null in the flat array; no time since zero that is recorded is negative but `ready`,
+which is clipped to zero."""
+
+OK, ERROR, TIMEOUT, CANCELLED, SKIPPED, UNKNOWN = range(len(STATUSES))
+
+# Kept free on the disk, so that what is in memory can still be written when it is full.
+_RESERVE_BYTES = 8 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """What is known of a worker's statements before they are sent, one row per planned one."""
+
+    timetable: Timetable
+    statement_id: Ints
+    clone: Ints
+    session_id: pa.Array
+    seq: Ints
+    template_id: pa.Array
+    kind: pa.Array
+    captured_us: pa.Array
+
+    def batch(
+        self,
+        rows: npt.NDArray[np.int64],
+        errors: Mapping[int, tuple[str | None, str]],
+        *,
+        worker: str,
+    ) -> pa.RecordBatch:
+        """Samples of schema `SAMPLES` from rows of `FIELDS` integers, see `SampleStream.append`."""
+        index, ready_us, sent_us, first_row_us, done_us, status, count = rows.T
+        take = pa.array(index)
+        told: list[tuple[str | None, str | None]] | None = None
+        if errors:
+            told = [errors.get(int(i), (None, None)) for i in index]
+        return pa.RecordBatch.from_arrays(
+            [
+                pa.array(self.statement_id[index]),
+                pa.array(self.clone[index], pa.int32()),
+                self.session_id.take(take),
+                pa.array(self.seq[index], pa.int32()),
+                self.template_id.take(take),
+                self.kind.take(take),
+                pa.repeat(worker, len(index)),
+                pa.array(self.timetable.due_us[index]),
+                *(_nullable(column) for column in (ready_us, sent_us, first_row_us, done_us)),
+                _STATUS_NAMES.take(pa.array(status)),
+                _texts(told, 0, len(index)),
+                _texts(told, 1, len(index)),
+                _nullable(count),
+                pa.nulls(len(index), pa.string()),
+                self.captured_us.take(take),
+            ],
+            schema=SAMPLES,
+        )
+
+    def unknown(self, index: Ints) -> pa.RecordBatch:
+        """Samples of planned statements of which nothing is known."""
+        rows = np.full((len(index), FIELDS), NONE, dtype=np.int64)
+        rows[:, 0] = index
+        rows[:, 5] = UNKNOWN
+        return self.batch(rows, {}, worker="lost")
+
+
+def describe_planned(timetable: Timetable, statements: pa.Table) -> Planned:
+    """Take the columns of the workload's statements in the order of the timetable."""
+    rows = pa.array(timetable.row)
+    taken = {
+        name: statements[name].take(rows).combine_chunks()
+        for name in ("statement_id", "session_id", "seq", "template_id", "kind", "duration_us")
+    }
+    clone = np.repeat(timetable.clone, np.diff(timetable.starts))
+    suffix = pa.array(np.where(clone > 0, np.char.add("#", clone.astype(str)), ""))
+    return Planned(
+        timetable=timetable,
+        statement_id=taken["statement_id"].to_numpy(zero_copy_only=False),
+        clone=clone,
+        session_id=pa.compute.binary_join_element_wise(taken["session_id"], suffix, ""),
+        seq=taken["seq"].to_numpy(zero_copy_only=False),
+        template_id=taken["template_id"],
+        kind=taken["kind"],
+        captured_us=taken["duration_us"],
+    )
+
+
+class SampleStream:
+    """One worker's samples on disk. Every method may block: call them off the event loop."""
+
+    def __init__(self, directory: Path, *, worker: str, planned: Planned) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.path = directory / f"{worker}.arrows"
+        self.rows = 0
+        self._worker = worker
+        self._planned = planned
+        self._reserve = directory / f".{worker}.reserve"
+        with self._reserve.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, _RESERVE_BYTES)
+        self._file = self.path.open("wb", buffering=0)
+        self._good_bytes = 0
+        self._write(SAMPLES.serialize())
+
+    def append(self, flat: array[int], errors: Mapping[int, tuple[str | None, str]]) -> None:
+        """Write one batch of rows `(planned, ready, sent, first, done, status, rows)`.
+
+        Times are microseconds since the run's zero; `errors` holds `(sqlstate, text)` by planned
+        index, for skipped statements `(None, reason)`.
+
+        Raises:
+            OSError: the disk is full or gone. What was appended before stays readable, and the
+                reserve is free for one more try.
+        """
+        rows = np.frombuffer(flat, dtype=np.int64).reshape(-1, FIELDS)
+        batch = self._planned.batch(rows, errors, worker=self._worker)
+        self._write(batch.serialize())
+        self.rows += batch.num_rows
+
+    def release_reserve(self) -> None:
+        """Give the reserved space back, to write what is left on a full disk."""
+        self._reserve.unlink(missing_ok=True)
+
+    def finish(self) -> dict[str, Any]:
+        """Turn the stream into Parquet: `rows_written` and `sha256` of the file that holds them."""
+        self._file.close()
+        self.release_reserve()
+        parquet = self.path.with_suffix(".parquet")
+        aside = parquet.with_name(f".{parquet.name}.partial")
+        try:
+            pq.write_table(read_stream(self.path), aside, compression="zstd")
+            aside.replace(parquet)
+            self.path.unlink()
+            self.path = parquet
+        except OSError:
+            # No room for a second copy: the stream is as good, and readers know it.
+            aside.unlink(missing_ok=True)
+        return {"rows_written": self.rows, "sha256": sha256_of(self.path)}
+
+    def _write(self, message: pa.Buffer) -> None:
+        view = memoryview(message)
+        try:
+            while view:
+                view = view[self._file.write(view) :]
+        except OSError:
+            # A part of a message would hide every later one from readers.
+            self._file.truncate(self._good_bytes)
+            self._file.seek(self._good_bytes)
+            self.release_reserve()
+            raise
+        self._good_bytes += len(message)
+
+
+_STATUS_NAMES = pa.array(STATUSES)
+
+
+def _nullable(column: npt.NDArray[np.int64]) -> pa.Array:
+    return pa.array(column, mask=column == NONE)
+
+
+def _texts(told: list[tuple[str | None, str | None]] | None, place: int, length: int) -> pa.Array:
+    if told is None:
+        return pa.nulls(length, pa.string())
+    return pa.array([texts[place] for texts in told], pa.string())

@@ -1,0 +1,336 @@
+"""The master's part: open the run, assign shards, say go, notice who is lost, settle, close.
+
+Also present in a process without workers, where it conducts the player of the same process.
+The state moves with Locust's shape: its tick, once a second, asks what to do next.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+from argparse import Namespace
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, cast
+
+import gevent
+from gevent.event import Event
+
+from replay.errors import ExitCode, FourstepError, describe
+from replay.swarm import messages
+from replay.swarm.opening import OpenRun, open_run
+from replay.swarm.settle import Settlement
+
+if TYPE_CHECKING:
+    from locust.env import Environment
+
+logger = logging.getLogger(__name__)
+
+LEAD_S = 1.5
+"""From `go` to the run's zero: time for the message to arrive and the first logins to be made."""
+LOAD_TIMEOUT_S = 300.0
+LOST_AFTER_S = 10.0
+"""A worker silent for this long is lost; Locust calls it missing after about four seconds, and a
+worker that was only blocked comes back."""
+LOCAL = "local"
+
+
+class State(StrEnum):
+    """Where a run is."""
+
+    IDLE = "idle"
+    LOADING = "loading"
+    PLAYING = "playing"
+    DRAINING = "draining"
+    ENDED = "ended"
+
+
+@dataclass(slots=True, kw_only=True)
+class _Worker:
+    client_id: str
+    shard: int
+    ready: bool = False
+    done: dict[str, Any] | None = None
+    silent_since_s: float | None = None
+    lost: bool = False
+
+
+class Conductor:
+    """Conducts the runs of one master or of one process without workers."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._options = cast(Namespace, environment.parsed_options)
+        self._runner = cast(Any, environment.runner)
+        self._workers: dict[str, _Worker] = {}
+        self._since_s = 0.0
+        self._ended_by = "done"
+        self._ended = Event()
+        self._exit_code = ExitCode.DONE
+        self.run: OpenRun | None = None
+        self.state = State.IDLE
+        self._runner.register_message(messages.READY, self._on_ready)
+        self._runner.register_message(messages.DONE, self._on_done)
+
+    @property
+    def headless(self) -> bool:
+        """True when Locust ends the process by itself after the run."""
+        return bool(self._options.headless)
+
+    @property
+    def worker_count(self) -> int:
+        """Workers of this run, or those that could take part in one."""
+        return len(self._workers) if self.run is not None else len(self._client_ids())
+
+    def rearm(self) -> None:
+        """Forget the last run: Locust starts another."""
+        if self.state is State.ENDED:
+            self.run = None
+            self._workers = {}
+            self._enter(State.IDLE)
+
+    def begin(self) -> None:
+        """Open a run and assign it; a failure is told once and ends the test."""
+        self._workers = {}
+        self._ended_by = "done"
+        self._ended.clear()
+        self._enter(State.LOADING)
+        try:
+            self.run = open_run(self._options, host=self._environment.host)
+            self.run.begin()
+        except (FourstepError, OSError) as error:
+            self._fail(describe(error), getattr(error, "exit_code", ExitCode.UNREADABLE))
+            return
+        clients = sorted(self._client_ids())
+        planned = self.run.timetable.as_json()
+        logger.info(
+            "run %s: %d statements in %d sessions (at most %d at once) over %.1f s, %d worker(s)",
+            self.run.run_id,
+            planned["statements"],
+            planned["sessions"],
+            planned["peak_sessions"],
+            planned["length_us"] / 1e6,
+            len(clients),
+        )
+        for shard, client_id in enumerate(clients):
+            self._workers[client_id] = _Worker(client_id=client_id, shard=shard)
+        for worker in self._workers.values():
+            assignment = self.run.assignment(shard=worker.shard, shards=len(clients))
+            self._send(messages.ASSIGN, assignment, worker)
+
+    def tick(self) -> bool:
+        """Move on; False when there is nothing more to wait for."""
+        if self.state is State.LOADING:
+            self._go_when_ready()
+        elif self.state is State.PLAYING:
+            run_time_s = self._options.run_time
+            if run_time_s and time.monotonic() - self._since_s >= run_time_s + LEAD_S:
+                self.drain("run-time")
+        if self.state in (State.PLAYING, State.DRAINING):
+            self._notice_lost()
+            if all(worker.done or worker.lost for worker in self._workers.values()):
+                self._close()
+        return self.state is not State.ENDED
+
+    def drain(self, ended_by: str) -> None:
+        """Have every worker send nothing more; the tick closes the run when all have ended."""
+        if self.state is not State.PLAYING or self.run is None:
+            return
+        self._ended_by = ended_by
+        self._enter(State.DRAINING)
+        grace_s = float(self._environment.stop_timeout or 0)
+        for worker in self._workers.values():
+            if not worker.lost:
+                drain = {"run_id": self.run.run_id, "grace_s": grace_s}
+                self._send(messages.DRAIN, drain, worker)
+
+    def stop(self, ended_by: str) -> None:
+        """Drain and wait for the end, for callers that Locust will not call again."""
+        if self.state is State.LOADING:
+            self._fail("stopped while workers were loading", ExitCode.INTERRUPTED)
+        self.drain(ended_by)
+        wait_until_s = time.monotonic() + float(self._environment.stop_timeout or 0) + 15
+        while self.state is State.DRAINING:
+            if time.monotonic() > wait_until_s:
+                for worker in self._workers.values():
+                    worker.lost = worker.done is None
+            self.tick()
+            gevent.sleep(0.05)
+
+    def interrupt(self) -> None:
+        """Ctrl-C, the first time: end cleanly and keep what was done."""
+        logger.info("interrupted: no new statements, waiting for those in flight")
+        if self.state is State.LOADING:
+            self._fail("interrupted while workers were loading", ExitCode.INTERRUPTED)
+        self.drain("interrupted")
+
+    def wait(self) -> None:
+        """Return when the run has ended."""
+        self._ended.wait()
+
+    def _go_when_ready(self) -> None:
+        assert self.run is not None
+        if self._workers and all(worker.ready for worker in self._workers.values()):
+            zero = {"run_id": self.run.run_id, "zero_epoch_s": time.time() + LEAD_S}
+            self._enter(State.PLAYING)
+            for worker in self._workers.values():
+                self._send(messages.GO, zero, worker)
+        elif time.monotonic() - self._since_s > LOAD_TIMEOUT_S:
+            self._fail("error: not every worker became ready in time", ExitCode.UNDECIDED)
+        else:
+            self._notice_lost()
+            if any(worker.lost for worker in self._workers.values()):
+                self._fail("error: a worker was lost while loading", ExitCode.UNDECIDED)
+
+    def _on_ready(self, *, msg: Any, **_: object) -> None:  # noqa: ANN401  Locust's message
+        data = messages.checked(messages.READY, msg.data)
+        worker = self._sender(msg, data)
+        if data is None or worker is None or self.state is not State.LOADING:
+            return
+        if "error" in data:
+            self._fail(str(data["error"]), _exit_code(data.get("exit_code")))
+            return
+        worker.ready = True
+
+    def _on_done(self, *, msg: Any, **_: object) -> None:  # noqa: ANN401  Locust's message
+        data = messages.checked(messages.DONE, msg.data)
+        worker = self._sender(msg, data)
+        if data is None or worker is None:
+            return
+        worker.done = dict(data)
+        if data.get("failure"):
+            self.drain("disk-full")
+
+    def _sender(self, msg: Any, data: object) -> _Worker | None:  # noqa: ANN401  Locust's message
+        worker = self._workers.get(str(msg.node_id))
+        if worker is None or self.run is None or not isinstance(data, dict):
+            return None
+        wanted = (self.run.run_id, worker.shard)
+        return worker if (data.get("run_id"), data.get("shard")) == wanted else None
+
+    def _notice_lost(self) -> None:
+        clients = getattr(self._runner, "clients", None)
+        if clients is None:
+            return
+        now_s = time.monotonic()
+        for worker in self._workers.values():
+            if worker.done or worker.lost:
+                continue
+            client = clients.get(worker.client_id)
+            if client is not None and client.state != "missing":
+                worker.silent_since_s = None
+                continue
+            worker.silent_since_s = worker.silent_since_s or now_s
+            if client is None or now_s - worker.silent_since_s > LOST_AFTER_S:
+                worker.lost = True
+                logger.error("worker w%d is lost", worker.shard)
+                if self._options.on_worker_loss == "fail":
+                    self.drain("worker-lost")
+
+    def _close(self) -> None:
+        assert self.run is not None
+        if self._ended_by == "done" and any(w.lost for w in self._workers.values()):
+            self._ended_by = "worker-lost"
+        try:
+            settlement = self.run.end(
+                workers=[_worker_json(worker) for worker in self._workers.values()],
+                ended_by=self._ended_by,
+            )
+            self._exit_code = self._judge(settlement)
+        except (FourstepError, OSError) as error:
+            logger.error("%s", describe(error))
+            self._exit_code = ExitCode.UNDECIDED
+        self._end()
+
+    def _judge(self, settlement: Settlement) -> ExitCode:
+        assert self.run is not None
+        ledger, dials = settlement.ledger, self.run.dials
+        logger.info(
+            "planned %d = ok %d + error %d + timeout %d + cancelled %d + skipped %d + unknown %d",
+            ledger.planned,
+            ledger.ok,
+            ledger.error,
+            ledger.timeout,
+            ledger.cancelled,
+            ledger.skipped.total(),
+            ledger.unknown,
+        )
+        lag_us = settlement.lag_p99_us
+        if lag_us is not None:
+            logger.info(
+                "tool lag p50 %.2f ms, p99 %.2f ms",
+                (settlement.lag_p50_us or 0) / 1e3,
+                lag_us / 1e3,
+            )
+        if self._ended_by == "interrupted":
+            return ExitCode.INTERRUPTED
+        if ledger.unknown or not ledger.balanced or self._ended_by in ("worker-lost", "disk-full"):
+            logger.error("INVALID: the run ended by %s, %d unknown", self._ended_by, ledger.unknown)
+            return ExitCode.UNDECIDED
+        if lag_us is not None and lag_us > dials.lag_budget_ms * 1e3:
+            logger.error("INVALID: tool lag p99 is above --lag-budget-ms %g", dials.lag_budget_ms)
+            return ExitCode.UNDECIDED
+        return ExitCode.DONE
+
+    def _fail(self, text: str, exit_code: ExitCode) -> None:
+        print(text, file=sys.stderr, flush=True)
+        self._exit_code = exit_code
+        self._end()
+
+    def _end(self) -> None:
+        if self.run is not None:
+            self.run.close()
+        self._environment.process_exit_code = int(self._exit_code)
+        self._enter(State.ENDED)
+        self._ended.set()
+
+    def _enter(self, state: State) -> None:
+        self.state = state
+        self._since_s = time.monotonic()
+
+    def _client_ids(self) -> list[str]:
+        clients = getattr(self._runner, "clients", None)
+        return [LOCAL] if clients is None else [client.id for client in clients.ready]
+
+    def _send(self, kind: str, data: dict[str, Any], worker: _Worker) -> None:
+        self._runner.send_message(kind, data, worker.client_id)
+
+
+def catch_interrupt(conductor: Conductor) -> None:
+    """The first Ctrl-C of a run drains it and then ends the process; any other ends at once."""
+
+    def interrupt() -> None:
+        if conductor.state in (State.LOADING, State.PLAYING):
+            conductor.interrupt()
+            if not conductor.headless:
+                conductor.wait()
+                end_process()
+            return
+        end_process()
+
+    def end_process() -> None:
+        handler.cancel()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    handler = gevent.signal_handler(signal.SIGINT, interrupt)
+
+
+def _worker_json(worker: _Worker) -> dict[str, Any]:
+    done = worker.done or {}
+    fields = ("statements", "rows_written", "sha256", "max_lag_us", "cpu_p95", "failure")
+    return {
+        "worker": f"w{worker.shard}",
+        "shard": worker.shard,
+        **{name: done.get(name) for name in fields},
+        "clock_offset_us": None,
+        "lost": worker.lost,
+    }
+
+
+def _exit_code(value: object) -> ExitCode:
+    known = {int(code): code for code in ExitCode}
+    return known.get(value, ExitCode.UNREADABLE) if isinstance(value, int) else ExitCode.UNREADABLE

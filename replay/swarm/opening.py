@@ -1,0 +1,172 @@
+"""Everything a run needs before its first statement, checked; and the run.json that says it.
+
+Whatever can be wrong with options, workload, target or run directory shows here, before any
+worker is told anything.
+"""
+
+from __future__ import annotations
+
+import platform
+import secrets
+from argparse import Namespace
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import gevent
+import pyarrow as pa
+
+import replay
+from replay.artefact import write_json
+from replay.demo.bundle import bundled_workload
+from replay.errors import UsageError
+from replay.run import SCHEMA_VERSION, Ledger, Run
+from replay.swarm.options import DEFAULT_HOST, dials_of
+from replay.swarm.settle import Settlement, settle
+from replay.target.embedded import EmbeddedServer, open_embedded
+from replay.target.target import Target, parse_target, probe_target
+from replay.timetable import Dials, Timetable, build_timetable
+from replay.workload import Workload
+
+_REPORTED_VERSIONS = ("locust", "gevent", "psycopg", "pyarrow")
+
+
+@dataclass(kw_only=True)
+class OpenRun:
+    """A run that may begin, and its directory."""
+
+    run_id: str
+    path: Path
+    workload: Workload
+    dials: Dials
+    url: str
+    target: Target
+    target_facts: dict[str, Any]
+    server: EmbeddedServer | None
+    statements: pa.Table
+    timetable: Timetable
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def assignment(self, *, shard: int, shards: int) -> dict[str, Any]:
+        """What one worker must know; the rest it computes."""
+        return {
+            "run_id": self.run_id,
+            "shard": shard,
+            "shards": shards,
+            "workload": str(self.workload.path.resolve()),
+            "sha256": self.workload.sha256,
+            "run_dir": str(self.path.resolve()),
+            "url": self.url,
+            "dials": self.dials.as_json(),
+        }
+
+    def begin(self) -> None:
+        """Make the directory and say that everything planned is still unknown."""
+        (self.path / "samples").mkdir(parents=True, exist_ok=True)
+        planned = self.timetable.statements
+        self._write(Ledger(planned=planned, unknown=planned), workers=[], ended_by=None)
+
+    def end(self, *, workers: list[dict[str, Any]], ended_by: str) -> Settlement:
+        """Complete the samples, count them, and write the final run.json."""
+        settlement = settle(Run(self.path), self.timetable, self.statements)
+        self._write(settlement.ledger, workers=workers, ended_by=ended_by)
+        return settlement
+
+    def close(self) -> None:
+        """Stop the embedded server, if this run started one."""
+        if self.server is not None:
+            self.server.stop()
+
+    def _write(
+        self, ledger: Ledger, *, workers: list[dict[str, Any]], ended_by: str | None
+    ) -> None:
+        ended_at = None if ended_by is None else _iso(datetime.now(UTC))
+        write_json(
+            self.path / "run.json",
+            {
+                "schema_version": SCHEMA_VERSION,
+                "run_id": self.run_id,
+                "tool_version": replay.__version__,
+                "versions": {
+                    "python": platform.python_version(),
+                    **{name: version(name) for name in _REPORTED_VERSIONS},
+                },
+                "workload": {
+                    "uri": str(self.workload.path.resolve()),
+                    "sha256": self.workload.sha256,
+                },
+                "target": self.target.as_json() | self.target_facts,
+                "dials": self.dials.as_json(),
+                "seed": self.dials.seed,
+                "started_at": _iso(self.started_at),
+                "ended_at": ended_at,
+                "ended_by": ended_by,
+                "timetable": self.timetable.as_json(),
+                "workers": workers,
+                "ledger": ledger.as_json(),
+            },
+        )
+
+
+def open_run(options: Namespace, *, host: str | None) -> OpenRun:
+    """Check everything, start an embedded server if the host is one, and lay out the timetable.
+
+    Raises:
+        UsageError: dials, URL or run directory make no sense.
+        Unreadable: the workload cannot be read.
+        Unreachable: the target does not let us in.
+    """
+    dials = dials_of(options)
+    run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    path = _free_directory(options.run_dir, run_id)
+    workload = Workload(Path(options.workload) if options.workload else bundled_workload())
+    if not len(workload):
+        raise UsageError(f"`{workload.path}` holds no statement", hint="capture a longer window")
+    # In threads of their own: heartbeats of workers and the web page go on.
+    threads = gevent.get_hub().threadpool
+    statements = threads.apply(workload.statements)
+    timetable = threads.apply(build_timetable, (statements, dials))
+    if not timetable.statements:
+        raise UsageError("`--scale` leaves no session to replay", hint="raise it")
+    url = host or DEFAULT_HOST
+    server = open_embedded(url)
+    try:
+        if server is not None:
+            server.start()
+            url = server.url()
+        target = parse_target(
+            url, statement_timeout_s=dials.statement_timeout_s, writes=dials.writes
+        )
+        facts = probe_target(target)
+    except BaseException:
+        if server is not None:
+            server.stop()
+        raise
+    return OpenRun(
+        run_id=run_id,
+        path=path,
+        workload=workload,
+        dials=dials,
+        url=url,
+        target=target,
+        target_facts=facts | ({"embedded": server.name} if server is not None else {}),
+        server=server,
+        statements=statements,
+        timetable=timetable,
+    )
+
+
+def _free_directory(wanted: str, run_id: str) -> Path:
+    path = Path(wanted) if wanted else Path("runs") / run_id
+    if (path / "run.json").exists() or (path.is_dir() and any(path.iterdir())):
+        raise UsageError(
+            f"`{path}` is not empty, and a run never overwrites another",
+            hint="choose another --run-dir, or leave it out",
+        )
+    return path
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,235 @@
+"""The worker's part: take an assignment, load it, play it, tell how it ended.
+
+Also present in a process without workers, where Locust hands the same messages over directly.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import gevent
+import numpy as np
+import pyarrow as pa
+
+from replay.engine import Engine
+from replay.errors import FourstepError, Unreadable, describe
+from replay.samples import SampleStream, describe_planned
+from replay.swarm import messages
+from replay.target.target import parse_target
+from replay.target.wire import Answer
+from replay.timetable import Dials, Timetable, build_timetable, shard_of_sessions
+from replay.workload import Workload
+
+if TYPE_CHECKING:
+    from locust.env import Environment
+
+logger = logging.getLogger(__name__)
+
+NAMES_AT_MOST = 200
+"""Locust keeps histograms per name for ever and shows at most 500 of them."""
+NAME_CHARACTERS = 48
+OTHER = "other templates"
+
+
+class StatementFailed(Exception):
+    """A statement's SQLSTATE, without the text that would make every failure a class of its own."""
+
+
+class Player:
+    """One worker's engine, and its side of the handshake."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._runner = cast(Any, environment.runner)
+        self._run_id = ""
+        self._shard = 0
+        self.engine: Engine | None = None
+        self._runner.register_message(messages.ASSIGN, self._on_assign, concurrent=True)
+        self._runner.register_message(messages.GO, self._on_go)
+        self._runner.register_message(messages.DRAIN, self._on_drain)
+
+    @property
+    def playing(self) -> bool:
+        """True while statements may be in flight or samples unwritten."""
+        return self.engine is not None and not self.engine.finished.is_set()
+
+    def stop(self, *, grace_s: float) -> None:
+        """End and return when everything is on disk."""
+        if self.engine is not None and self.playing:
+            self.engine.drain(grace_s=grace_s)
+            self.engine.finished.wait(timeout=grace_s + 15)
+
+    def _on_assign(self, *, msg: Any, **_: object) -> None:  # noqa: ANN401  Locust's message
+        data = messages.checked(messages.ASSIGN, msg.data)
+        if data is None or self.playing:
+            logger.warning("an assignment that makes no sense was ignored")
+            return
+        # In the worker of a separate process this is a greenlet; locally it must not block, either.
+        gevent.spawn(self._assign, data)
+
+    def _assign(self, data: Mapping[str, Any]) -> None:
+        self._run_id, self._shard = data["run_id"], data["shard"]
+        answer: dict[str, Any] = {"run_id": self._run_id, "shard": self._shard}
+        try:
+            # A thread of its own: heartbeats go on while a large workload is read.
+            shard: _Shard = gevent.get_hub().threadpool.apply(_load, (data,))
+            dials = Dials(**data["dials"])
+            self.engine = Engine(
+                shard.timetable,
+                shard.statements,
+                target=parse_target(
+                    data["url"],
+                    statement_timeout_s=dials.statement_timeout_s,
+                    writes=dials.writes,
+                ),
+                dials=dials,
+                unsupported=shard.unsupported,
+                stream=shard.stream,
+                on_sample=self._on_sample(shard.timetable, shard.statements, shard.names),
+            )
+            answer["statements"] = shard.timetable.statements
+        except (FourstepError, OSError) as error:
+            answer |= {
+                "error": describe(error),
+                "exit_code": int(getattr(error, "exit_code", Unreadable.exit_code)),
+            }
+        self._send(messages.READY, answer)
+
+    def _on_go(self, *, msg: Any, **_: object) -> None:  # noqa: ANN401  Locust's message
+        data = messages.checked(messages.GO, msg.data)
+        if data is None or data["run_id"] != self._run_id or self.engine is None:
+            return
+        wait_s = data["zero_epoch_s"] - time.time()
+        self.engine.play(zero_ns=time.monotonic_ns() + round(wait_s * 1e9))
+        gevent.spawn(self._report_end, self.engine)
+
+    def _on_drain(self, *, msg: Any, **_: object) -> None:  # noqa: ANN401  Locust's message
+        data = messages.checked(messages.DRAIN, msg.data)
+        if data is not None and data["run_id"] == self._run_id and self.engine is not None:
+            self.engine.drain(grace_s=data["grace_s"])
+
+    def _report_end(self, engine: Engine) -> None:
+        engine.finished.wait()
+        progress = engine.progress
+        cpu = progress.cpu_percent
+        self._send(
+            messages.DONE,
+            {
+                "run_id": self._run_id,
+                "shard": self._shard,
+                "statements": progress.planned,
+                "max_lag_us": progress.max_lag_us,
+                "cpu_p95": round(float(np.percentile(cpu, 95)) / 100, 4) if cpu else None,
+                "failure": engine.failure,
+                **engine.closing,
+            },
+        )
+
+    def _send(self, kind: str, data: dict[str, Any]) -> None:
+        self._runner.send_message(kind, data)
+
+    def _on_sample(
+        self, timetable: Timetable, statements: pa.Table, names: Mapping[str, str]
+    ) -> Callable[[int, int, Answer], None]:
+        """Feed Locust's own statistics: service time in ms, by template."""
+        fire: Any = self._environment.events.request.fire
+        templates = statements["template_id"].combine_chunks().dictionary_encode()
+        codes = templates.indices.to_numpy()
+        labels = [names[template_id] for template_id in templates.dictionary.to_pylist()]
+        kinds = statements["kind"].combine_chunks().dictionary_encode()
+        kind_names, kind_codes = kinds.dictionary.to_pylist(), kinds.indices.to_numpy()
+        failures: dict[str, StatementFailed] = {}
+        rows = timetable.row
+
+        def on_sample(index: int, service_ns: int, answer: Answer) -> None:
+            failure = None
+            if answer.sqlstate is not None:
+                failure = failures.setdefault(
+                    answer.sqlstate, StatementFailed(f"SQLSTATE {answer.sqlstate}")
+                )
+            row = rows[index]
+            fire(
+                request_type=kind_names[kind_codes[row]],
+                name=labels[codes[row]],
+                response_time=service_ns / 1e6,
+                response_length=0,
+                exception=failure,
+                context={},
+                response=None,
+            )
+
+        return on_sample
+
+
+def catch_interrupt(player: Player) -> None:
+    """Ctrl-C reaches every process of a terminal: a worker drains and lets the master end it."""
+
+    def interrupt() -> None:
+        if player.engine is not None and player.playing:
+            player.engine.drain(grace_s=0)
+            return
+        handler.cancel()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    handler = gevent.signal_handler(signal.SIGINT, interrupt)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shard:
+    timetable: Timetable
+    statements: pa.Table
+    stream: SampleStream
+    unsupported: frozenset[str]
+    names: Mapping[str, str]
+
+
+def _load(data: Mapping[str, Any]) -> _Shard:
+    workload = Workload(Path(data["workload"]))
+    if workload.sha256 != data["sha256"]:
+        raise Unreadable(
+            f"`{workload.path}` is not the workload that the master replays",
+            hint="give every worker the same files",
+        )
+    statements = workload.statements()
+    whole = build_timetable(statements, Dials(**data["dials"]))
+    timetable = whole.shard(shard_of_sessions(whole, data["shards"]) == data["shard"])
+    return _Shard(
+        timetable=timetable,
+        statements=statements,
+        stream=SampleStream(
+            Path(data["run_dir"]) / "samples",
+            worker=f"w{data['shard']}",
+            planned=describe_planned(timetable, statements),
+        ),
+        unsupported=_unsupported_templates(workload),
+        names=_names(workload),
+    )
+
+
+def _unsupported_templates(workload: Workload) -> frozenset[str]:
+    """Templates that `prepare` could not bring to the target."""
+    templates = workload.templates(["template_id", "coverage"])
+    chosen = templates.filter(pa.compute.equal(templates["coverage"], "unsupported"))
+    return frozenset(chosen["template_id"].to_pylist())
+
+
+def _names(workload: Workload) -> dict[str, str]:
+    """What Locust calls each template: how it begins and its id, or `other` beyond the busiest."""
+    templates = workload.templates(["template_id", "sql", "statements"]).sort_by(
+        [("statements", "descending"), ("template_id", "ascending")]
+    )
+    names: dict[str, str] = {}
+    for place, row in enumerate(templates.to_pylist()):
+        # The kind stands in a column of its own.
+        beginning = row["sql"].partition(" ")[2] or row["sql"]
+        name = f"{beginning[:NAME_CHARACTERS]} #{row['template_id'][:6]}"
+        names[row["template_id"]] = name if place < NAMES_AT_MOST else OTHER
+    return names

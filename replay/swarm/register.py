@@ -1,0 +1,65 @@
+"""Ties conductor and player to Locust's events: the only thing a locustfile has to call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from locust.runners import MasterRunner, WorkerRunner
+
+from replay.swarm import conductor, options, player
+
+if TYPE_CHECKING:
+    from locust.env import Environment
+    from locust.event import Events
+
+_conductors: dict[int, conductor.Conductor] = {}
+_players: dict[int, player.Player] = {}
+
+
+def conductor_of(environment: Environment | None) -> conductor.Conductor | None:
+    """The conductor of a master or of a process without workers."""
+    return _conductors.get(id(environment))
+
+
+def player_of(environment: Environment | None) -> player.Player | None:
+    """The player of a worker or of a process without workers."""
+    return _players.get(id(environment))
+
+
+def register(events: Events) -> None:
+    """Make this Locust process replay."""
+    events.init_command_line_parser.add_listener(options.add_options)
+    events.init.add_listener(_init)
+    events.test_start.add_listener(_test_start)
+    events.test_stopping.add_listener(_test_stopping)
+    events.quit.add_listener(_quit)
+
+
+def _init(environment: Environment, **_: Any) -> None:  # noqa: ANN401  Locust's extras
+    if not isinstance(environment.runner, MasterRunner):
+        _players[id(environment)] = player.Player(environment)
+    if isinstance(environment.runner, WorkerRunner):
+        player.catch_interrupt(_players[id(environment)])
+    else:
+        _conductors[id(environment)] = conductor.Conductor(environment)
+        conductor.catch_interrupt(_conductors[id(environment)])
+
+
+def _test_start(environment: Environment, **_: Any) -> None:  # noqa: ANN401  Locust's extras
+    conducting = conductor_of(environment)
+    if conducting is not None:
+        conducting.begin()
+
+
+def _test_stopping(environment: Environment, **_: Any) -> None:  # noqa: ANN401  Locust's extras
+    conducting, playing = conductor_of(environment), player_of(environment)
+    if conducting is not None:
+        conducting.stop("stopped")
+    elif playing is not None:
+        playing.stop(grace_s=float(environment.stop_timeout or 0))
+
+
+def _quit(**_: Any) -> None:  # noqa: ANN401  Locust's extras
+    for conducting in _conductors.values():
+        if conducting.run is not None and conducting.run.path.exists():
+            print(conducting.run.path, flush=True)

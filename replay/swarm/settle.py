@@ -1,0 +1,77 @@
+"""The end of a run: every planned statement gets its sample, and the ledger is counted on disk.
+
+What no worker recorded, because it was lost or its disk was full, is written as `unknown`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from replay.run import SAMPLES, Ledger, Run
+from replay.samples import Planned, describe_planned
+from replay.timetable import Ints, Timetable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What a run came to, from its samples on disk."""
+
+    ledger: Ledger
+    lag_p50_us: int | None
+    lag_p99_us: int | None
+
+
+def settle(run: Run, timetable: Timetable, statements: pa.Table) -> Settlement:
+    """Complete the samples and count them.
+
+    A disk too full for the samples of what is unknown does not matter: the ledger counts as
+    unknown whatever was planned and has no sample.
+    """
+    samples = run.samples()
+    ledger = Ledger.of_samples(timetable.statements, iter([samples]))
+    planned = describe_planned(timetable, statements)
+    missing = _missing(planned, samples)
+    if len(missing):
+        _write_aside(planned.unknown(missing), run.path / "samples")
+    lag_us = _lag_us(samples)
+    return Settlement(
+        ledger=ledger,
+        lag_p50_us=_quantile(lag_us, 0.50),
+        lag_p99_us=_quantile(lag_us, 0.99),
+    )
+
+
+def _missing(planned: Planned, samples: pa.Table) -> Ints:
+    """Planned indexes without a sample."""
+    above = int(planned.statement_id.max(initial=0)) + 1
+    wanted = planned.clone * above + planned.statement_id
+    found = (
+        samples["clone"].to_numpy().astype(np.int64) * above + samples["statement_id"].to_numpy()
+    )
+    return np.flatnonzero(~np.isin(wanted, found))
+
+
+def _write_aside(batch: pa.RecordBatch, directory: Path) -> None:
+    path = directory / "unknown.parquet"
+    aside = path.with_name(f".{path.name}.partial")
+    try:
+        pq.write_table(pa.Table.from_batches([batch], schema=SAMPLES), aside)
+        aside.replace(path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+
+
+def _lag_us(samples: pa.Table) -> Ints:
+    sent = samples.filter(pa.compute.is_valid(samples["sent_us"]))
+    columns = (sent[name].to_numpy() for name in ("sent_us", "due_us", "ready_us"))
+    sent_us, due_us, ready_us = columns
+    return np.asarray(sent_us - np.maximum(due_us, ready_us), dtype=np.int64)
+
+
+def _quantile(values: Ints, p: float) -> int | None:
+    return int(np.quantile(values, p, method="inverted_cdf")) if len(values) else None

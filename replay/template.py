@@ -1,0 +1,229 @@
+"""From a statement's text to its template: the statement with its literals taken out.
+
+Texts that differ only in literals, white space, comments, letter case of words or length of IN
+lists have one template. Template ids outlive the program that made them: golden tests hold them.
+
+The scanner knows PostgreSQL, Redshift and, when told, MySQL quoting. It never fails: text that no
+grammar accepts still has a template.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+_TOKEN = re.compile(
+    r"""
+      (?P<space>\s+|--[^\n]*)
+    | (?P<comment>/\*)
+    | (?P<string>(?:[bBxXnN]|[uU]&)?'(?:[^']|'')*')
+    | (?P<escaped>[eE]'(?:[^'\\]|''|\\.)*')
+    | (?P<dollar>\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$)
+    | (?P<marker>\$\d+|\?)
+    | (?P<quoted>"(?:[^"]|"")*"|`(?:[^`]|``)*`)
+    | (?P<number>0[xX][0-9a-fA-F]+|(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)
+    | (?P<word>[^\W\d][\w$]*)
+    | (?P<operator>::|<=|>=|<>|!=|\|\||.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_MYSQL_STRING = re.compile(r"'(?:[^'\\]|''|\\.)*'|\"(?:[^\"\\]|\"\"|\\.)*\"", re.DOTALL)
+_COMMENT_EDGE = re.compile(r"/\*|\*/")
+
+_TIGHT_AFTER = frozenset("( . [ ::".split())
+_TIGHT_BEFORE = frozenset(", ) . [ ] ; ::".split())
+_SPACED_BEFORE_PARENTHESIS = frozenset(
+    "all and any as between by case distinct else except exists filter from having in intersect is "
+    "join like ilike limit not offset on or over partition select set then union using values when "
+    "where with".split()
+)
+_UNARY_AFTER = _SPACED_BEFORE_PARENTHESIS | frozenset("( , = < > <= >= <> != + - * / % ||".split())
+
+FOLDED_LIST = "..."
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """One literal of a statement: `text` is `sql[start:end]`, quotes and sign included."""
+
+    start: int
+    end: int
+    text: str
+    kind: str
+    """`string` or `number`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Normalised:
+    """A statement taken apart: its template and the literals that were in its place."""
+
+    template_id: str
+    text: str
+    literals: tuple[Literal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    kind: str
+    text: str
+    start: int
+    end: int
+
+
+def normalise(sql: str, *, dialect: str = "postgres") -> Normalised:
+    """Template and literals of one statement (or of several in one string)."""
+    tokens = _scan(sql, dialect)
+    text = _join(_fold_lists(_spell(tokens)))
+    literals = tuple(
+        Literal(token.start, token.end, token.text, token.kind)
+        for token in tokens
+        if token.kind in ("string", "number")
+    )
+    return Normalised(template_id=template_id_of(text), text=text, literals=literals)
+
+
+def shape(sql: str, *, dialect: str = "postgres") -> str:
+    """The template's text with IN lists at their length: equal shapes have equal slots."""
+    return _join(_spell(_scan(sql, dialect)))
+
+
+def template_id_of(text: str) -> str:
+    """16 hex digits for a normalised text."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+class Templater:
+    """Templates of many statements: each distinct text without its literals is scanned once.
+
+    The cache is keyed by a cheap substitution that is exact only where no comment, backslash or
+    dollar quote can shift the quotes; other texts take the slow way every time.
+    """
+
+    def __init__(self, *, dialect: str = "postgres", entries: int = 50_000) -> None:
+        self._dialect = dialect
+        self._scan_once = lru_cache(maxsize=entries)(self._normalise)
+        self._quick = _QUICK_LITERAL.sub
+
+    def template(self, sql: str) -> tuple[str, str]:
+        """`(template_id, normalised text)` of one statement."""
+        if _SLOW.search(sql):
+            return self._normalise(sql)
+        return self._scan_once(self._quick(_keep_identifier, sql))
+
+    def _normalise(self, sql: str) -> tuple[str, str]:
+        found = normalise(sql, dialect=self._dialect)
+        return found.template_id, found.text
+
+
+# A number stands for every number and a string for every string, so that a key scans like the text
+# it came from: the same kinds of token at the same places.
+_QUICK_LITERAL = re.compile(
+    r"""("(?:[^"]|"")*")|('(?:[^']|'')*')|(?<![\w$.])\d+(?:\.\d+)?(?![\w.])"""
+)
+_SLOW = re.compile(r"--|/\*|\\|\$[^\d]|`|&'")
+
+
+def _keep_identifier(found: re.Match[str]) -> str:
+    if found[1]:
+        return found[1]
+    return "''" if found[2] else "0"
+
+
+def _scan(sql: str, dialect: str) -> list[_Token]:
+    tokens: list[_Token] = []
+    position, end = 0, len(sql)
+    mysql = dialect == "mysql"
+    while position < end:
+        found = (_MYSQL_STRING.match(sql, position) if mysql else None) or _TOKEN.match(
+            sql, position
+        )
+        assert found is not None, "the operator alternative takes any character"
+        kind = "string" if found.re is _MYSQL_STRING else str(found.lastgroup)
+        stop = found.end()
+        if kind == "comment":
+            stop = _comment_end(sql, position)
+        elif mysql and sql[position] == "#":
+            newline = sql.find("\n", position)
+            stop = end if newline < 0 else newline
+        elif kind != "space":
+            tokens.append(_token(sql, kind, position, stop))
+            _take_sign(tokens, sql)
+        position = stop
+    while tokens and tokens[-1].text == ";":
+        tokens.pop()
+    return tokens
+
+
+def _token(sql: str, kind: str, start: int, stop: int) -> _Token:
+    if kind in ("escaped", "dollar", "tag"):
+        kind = "string"
+    return _Token(kind, sql[start:stop], start, stop)
+
+
+def _take_sign(tokens: list[_Token], sql: str) -> None:
+    """Make `-` part of the number behind it where it cannot be a subtraction."""
+    if tokens[-1].kind != "number" or len(tokens) < 2 or tokens[-2].text not in ("-", "+"):
+        return
+    before = tokens[-3].text.lower() if len(tokens) > 2 else "("
+    if before in _UNARY_AFTER:
+        number = tokens.pop()
+        sign = tokens.pop()
+        tokens.append(_Token("number", sql[sign.start : number.end], sign.start, number.end))
+
+
+def _comment_end(sql: str, start: int) -> int:
+    """Where a block comment ends; PostgreSQL nests them. An open one runs to the end."""
+    depth = 0
+    for edge in _COMMENT_EDGE.finditer(sql, start):
+        depth += 1 if edge.group() == "/*" else -1
+        if depth == 0:
+            return edge.end()
+    return len(sql)
+
+
+def _spell(tokens: list[_Token]) -> list[str]:
+    return [
+        "?"
+        if token.kind in ("string", "number")
+        else token.text.lower()
+        if token.kind == "word"
+        else token.text
+        for token in tokens
+    ]
+
+
+def _fold_lists(words: list[str]) -> list[str]:
+    folded: list[str] = []
+    index = 0
+    while index < len(words):
+        folded.append(words[index])
+        if words[index] == "in" and index + 2 < len(words) and words[index + 1] == "(":
+            close = index + 2
+            while close < len(words) and (words[close] in "?," or words[close].startswith("$")):
+                close += 1
+            if close > index + 2 and close < len(words) and words[close] == ")":
+                folded += ["(", FOLDED_LIST, ")"]
+                index = close
+        index += 1
+    return folded
+
+
+def _join(words: list[str]) -> str:
+    parts: list[str] = []
+    before = ""
+    for word in words:
+        tight = (
+            not before
+            or before in _TIGHT_AFTER
+            or word in _TIGHT_BEFORE
+            or (
+                word == "("
+                and before not in _SPACED_BEFORE_PARENTHESIS
+                and (before[-1].isalnum() or before[-1] in '_"`')
+            )
+        )
+        parts.append(word if tight else " " + word)
+        before = word
+    return "".join(parts)

@@ -1,0 +1,199 @@
+"""The timetable: dials and a workload in, a due time for every planned statement out.
+
+Pure and deterministic: the same workload, dials and seed give the same arrays, so every worker
+computes the whole timetable for itself and takes its shard; only numbers cross the network.
+
+Load is scaled by cloning whole sessions, not by squeezing time (TraceUpscaler, EuroSys 2024):
+think times and the order inside a session stay what they were. Each clone is shifted by a seeded
+jitter so that copies do not arrive in step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from replay.errors import UsageError
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dials:
+    """What the user may turn; every one is recorded in run.json."""
+
+    mode: str = "open"
+    scale: float = 1.0
+    """Copies of every session; the part below one is a seeded sample of whole sessions."""
+    speed: float = 1.0
+    """Divides captured offsets: a stress mode, it distorts bursts."""
+    seed: int = 1
+    jitter_s: float = 10.0
+    """Clones are shifted by up to this much, or by a tenth of the window if that is less."""
+    statement_timeout_s: float = 300.0
+    lag_budget_ms: float = 250.0
+    writes: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("scale", "speed", "statement_timeout_s", "lag_budget_ms"):
+            value = getattr(self, name)
+            if not (np.isfinite(value) and value > 0):
+                raise UsageError(f"`--{name.replace('_', '-')}` must be a positive number")
+
+    def as_json(self) -> dict[str, Any]:
+        """The `dials` object of run.json."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timetable:
+    """Planned statements, session by session, each session's in order.
+
+    Planned session `s` holds the planned statements `starts[s]:starts[s + 1]`. `row` points into
+    the workload's statements, `due_us` counts from the run's zero and never decreases within a
+    session. Sessions are in order of their first due time.
+    """
+
+    row: Ints
+    due_us: Ints
+    starts: Ints
+    clone: Ints
+    """One per planned session; 0 is the original."""
+
+    @property
+    def statements(self) -> int:
+        """How many statements are planned."""
+        return len(self.row)
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions are planned."""
+        return len(self.clone)
+
+    @property
+    def length_us(self) -> int:
+        """The last due time."""
+        return int(self.due_us.max(initial=0))
+
+    def peak_sessions(self) -> int:
+        """Most sessions between their first and last due time at once."""
+        if not self.sessions:
+            return 0
+        first = self.due_us[self.starts[:-1]]
+        last = self.due_us[self.starts[1:] - 1]
+        stamps = np.concatenate([first, last])
+        steps = np.concatenate([np.ones_like(first), -np.ones_like(last)])
+        # At equal stamps a session that opens counts before one that closes.
+        order = np.lexsort((-steps, stamps))
+        return int(np.cumsum(steps[order]).max())
+
+    def shard(self, chosen: npt.NDArray[np.bool_]) -> Timetable:
+        """The same without the sessions that are not chosen."""
+        lengths = np.diff(self.starts)
+        keep = np.repeat(chosen, lengths)
+        return Timetable(
+            row=self.row[keep],
+            due_us=self.due_us[keep],
+            starts=np.concatenate([[0], np.cumsum(lengths[chosen])]).astype(np.int64),
+            clone=self.clone[chosen],
+        )
+
+    def as_json(self) -> dict[str, int]:
+        """The `timetable` object of run.json."""
+        return {
+            "statements": self.statements,
+            "sessions": self.sessions,
+            "length_us": self.length_us,
+            "peak_sessions": self.peak_sessions(),
+        }
+
+
+def build_timetable(statements: pa.Table, dials: Dials) -> Timetable:
+    """Lay out `session_id`, `seq` and `started_at` of a workload according to the dials."""
+    started_us = statements["started_at"].cast(pa.int64()).to_numpy()
+    order, bounds = _sessions_of(statements)
+    offset_us = started_us - (started_us.min() if len(started_us) else 0)
+    # Stamps of one session may lie out of order; nobody can send before their last answer.
+    offset_us = _never_decreasing(offset_us[order], bounds)
+    chosen, clone, shift_us = _clones(len(bounds) - 1, offset_us, dials)
+    lengths = np.diff(bounds)[chosen]
+    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    inside = np.arange(starts[-1]) - np.repeat(starts[:-1], lengths)
+    position = np.repeat(bounds[:-1][chosen], lengths) + inside
+    due_us = ((offset_us[position] + np.repeat(shift_us, lengths)) / dials.speed).astype(np.int64)
+    return _in_order_of_first_due(order[position], due_us, starts, clone)
+
+
+def shard_of_sessions(timetable: Timetable, shards: int) -> Ints:
+    """Which worker replays each planned session: heaviest first, each to the lightest shard.
+
+    A session weighs its statements, and a hundredth of one per millisecond that it stays open.
+    """
+    lengths = np.diff(timetable.starts)
+    if not timetable.sessions:
+        return np.empty(0, dtype=np.int64)
+    first = timetable.due_us[timetable.starts[:-1]]
+    last = timetable.due_us[timetable.starts[1:] - 1]
+    weight = lengths + (last - first) / 100_000
+    load = np.zeros(shards)
+    shard = np.zeros(timetable.sessions, dtype=np.int64)
+    for session in np.argsort(-weight, kind="stable"):
+        lightest = int(load.argmin())
+        shard[session] = lightest
+        load[lightest] += weight[session]
+    return shard
+
+
+def _sessions_of(statements: pa.Table) -> tuple[Ints, Ints]:
+    """Rows grouped by session: row order, and where each session begins."""
+    codes = pa.array(statements["session_id"].combine_chunks()).dictionary_encode()
+    session = codes.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    seq = statements["seq"].to_numpy()
+    order = np.lexsort((seq, session)).astype(np.int64)
+    edges = np.flatnonzero(np.diff(session[order])) + 1
+    bounds = np.concatenate([[0], edges, [len(session)]]) if len(session) else np.zeros(1)
+    return order, bounds.astype(np.int64)
+
+
+def _never_decreasing(values: Ints, bounds: Ints) -> Ints:
+    # One running maximum over all sessions, each lifted above the one before it.
+    if not len(values):
+        return values
+    lift = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds)) * (int(values.max()) + 1)
+    return np.maximum.accumulate(values + lift) - lift
+
+
+def _clones(sessions: int, offset_us: Ints, dials: Dials) -> tuple[Ints, Ints, Ints]:
+    """Which captured session each planned one copies, its clone number and its shift in time."""
+    whole = int(dials.scale)
+    random = np.random.default_rng(dials.seed)
+    sampled = np.sort(
+        random.choice(sessions, size=round((dials.scale - whole) * sessions), replace=False)
+    )
+    chosen = np.concatenate([np.tile(np.arange(sessions), whole), sampled]).astype(np.int64)
+    clone = np.repeat(np.arange(whole), sessions)
+    clone = np.concatenate([clone, np.full(len(sampled), whole)]).astype(np.int64)
+    window_us = int(offset_us.max(initial=0))
+    jitter_us = min(dials.jitter_s * 1e6, window_us / 10)
+    shift_us = random.uniform(0, max(jitter_us, 1), size=len(chosen)).astype(np.int64)
+    shift_us[clone == 0] = 0
+    return chosen, clone, shift_us
+
+
+def _in_order_of_first_due(row: Ints, due_us: Ints, starts: Ints, clone: Ints) -> Timetable:
+    lengths = np.diff(starts)
+    order = np.argsort(due_us[starts[:-1]], kind="stable") if len(clone) else np.empty(0, np.int64)
+    sorted_lengths = lengths[order]
+    sorted_starts = np.concatenate([[0], np.cumsum(sorted_lengths)]).astype(np.int64)
+    inside = np.arange(sorted_starts[-1]) - np.repeat(sorted_starts[:-1], sorted_lengths)
+    position = np.repeat(starts[:-1][order], sorted_lengths) + inside
+    return Timetable(
+        row=row[position],
+        due_us=due_us[position],
+        starts=sorted_starts,
+        clone=clone[order],
+    )

@@ -1,0 +1,1 @@
+"""Turn a run into statistics, gates, a verdict and its pages."""
