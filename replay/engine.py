@@ -26,8 +26,7 @@ from gevent.lock import BoundedSemaphore
 
 from replay.kind import READING
 from replay.samples import CANCELLED, ERROR, NONE, OK, SKIPPED, TIMEOUT, SampleStream
-from replay.target.target import Target
-from replay.target.wire import Answer, Connection, LoginFailed
+from replay.target.wire import Answer, Connection, LoginFailed, WaiterFactory
 from replay.timetable import Dials, Timetable
 from replay.waiter import Naps, SocketWaiter
 
@@ -42,6 +41,8 @@ _FLUSH_S = 0.5
 _WATCH_S = 0.05
 _SEVER_AFTER_S = 5.0
 
+Connect = Callable[[WaiterFactory], Connection]
+"""Opens a session; raises LoginFailed."""
 OnSample = Callable[[int, int, Answer], None]
 """`(planned index, service time in ns, answer)`, for live statistics."""
 
@@ -83,7 +84,7 @@ class Engine:
         timetable: Timetable,
         statements: pa.Table,
         *,
-        target: Target,
+        connect: Connect,
         dials: Dials,
         unsupported: frozenset[str],
         stream: SampleStream,
@@ -95,7 +96,7 @@ class Engine:
         """Why samples could not be recorded, if they could not."""
         self.closing: dict[str, Any] = {}
         self._timetable = timetable
-        self._target = target
+        self._connect = connect
         self._timeout_ns = round(dials.statement_timeout_s * 1e9)
         self._stream = stream
         self._on_sample = on_sample
@@ -193,7 +194,7 @@ class Engine:
                 gate_ns = time.monotonic_ns() - asked_ns
                 try:
                     with gevent.Timeout(LOGIN_TIMEOUT_S):
-                        connection = self._target.connect(SocketWaiter)
+                        connection = self._connect(SocketWaiter)
                     return connection, self._since_zero(time.monotonic_ns() - gate_ns)
                 except LoginFailed as error:
                     failure = error
@@ -283,8 +284,8 @@ class Engine:
         errors, self._errors = self._errors, {}
         try:
             gevent.get_hub().threadpool.apply(self._stream.append, (flat, errors))
-        except OSError as error:
-            # Kept for the next try, which has the reserve to write into.
+        except Exception as error:
+            # Kept for the next try, which on a full disk has the reserve to write into.
             self._flat = flat + self._flat
             self._errors = errors | self._errors
             if self.failure is None:
@@ -309,7 +310,12 @@ class Engine:
     def _close(self) -> None:
         for _ in range(2):
             self._write_samples()
-        self.closing = gevent.get_hub().threadpool.apply(self._stream.finish)
+        try:
+            self.closing = gevent.get_hub().threadpool.apply(self._stream.finish)
+        except OSError as error:
+            self.failure = self.failure or f"samples cannot be closed: {error}"
+        self.closing.setdefault("rows_written", self._stream.rows)
+        self.closing.setdefault("sha256", "")
 
 
 def _encoded(params: Sequence[str | None] | None) -> list[bytes | None] | None:

@@ -169,21 +169,25 @@ class Workload:
 
     def statements(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Rows of statements.parquet in order of `statement_id`."""
-        return self._read("statements.parquet", columns)
+        return self._read("statements.parquet", STATEMENTS, columns)
 
     def statement_batches(self, *, rows: int = 65_536) -> Iterator[pa.RecordBatch]:
         """Statements in order, a bounded number at a time."""
         with pq.ParquetFile(self.statements_path) as file:
-            yield from file.iter_batches(batch_size=rows)
+            for batch in file.iter_batches(batch_size=rows):
+                yield batch.cast(STATEMENTS)
 
     def templates(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Rows of templates.parquet, most time first."""
-        return self._read("templates.parquet", columns)
+        return self._read("templates.parquet", TEMPLATES, columns)
 
-    def _read(self, name: str, columns: Sequence[str] | None) -> pa.Table:
+    def _read(self, name: str, schema: pa.Schema, columns: Sequence[str] | None) -> pa.Table:
         path = self.path / name
+        wanted = schema.names if columns is None else list(columns)
         try:
-            return pq.read_table(path, columns=None if columns is None else list(columns))
+            # Who wrote the file decides on nullability and names of list elements; we do not care.
+            table = pq.read_table(path, columns=wanted)
+            return table.cast(pa.schema([schema.field(name) for name in wanted]))
         except (OSError, pa.ArrowException) as error:
             raise Unreadable(f"`{path}` is damaged") from error
 

@@ -123,12 +123,11 @@ class _Assembly:
                     hint=f"formats are {', '.join(FORMATS[1:])}; if it is one of them, say so "
                     "with --format",
                 )
-            try:
-                self._read(source, stream, sessions)
-            except (EOFError, OSError) as error:
-                self.counts.records_read += 1
-                source.records += 1
-                self._quarantine(source, Quarantined(0, "compression damaged", str(error)))
+            self._read(source, stream, sessions)
+        if source.damage is not None:
+            self.counts.records_read += 1
+            source.records += 1
+            self._quarantine(source, Quarantined(0, "compression damaged", source.damage))
         for placed in sessions.rest():
             self._keep(source, placed)
 

@@ -7,20 +7,23 @@ manifest can say exactly what was captured.
 from __future__ import annotations
 
 import glob
-import gzip
 import hashlib
 import io
 import sys
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from replay.errors import Unreadable
 
 STANDARD_INPUT = "-"
 _GZIP_MAGIC = b"\x1f\x8b"
+_GZIP_FORMAT = 31
+"""zlib's window bits for a gzip header and trailer."""
+_PACKED_BYTES = 1 << 16
 
 
 @dataclass(kw_only=True)
@@ -32,6 +35,8 @@ class Source:
     """What `origin` calls it: the file's name without its directories."""
     bytes: int = 0
     records: int = 0
+    damage: str | None = None
+    """Why its compression could not be read to the end; what came before was handed out."""
     sha256: Any = field(default_factory=hashlib.sha256)
 
     def as_json(self, *, log_format: str) -> dict[str, Any]:
@@ -49,14 +54,12 @@ class Source:
         """The bytes of the log, decompressed; counted and hashed as stored.
 
         Raises:
-            Unreadable: it cannot be opened, or its compression is damaged from the first byte.
+            Unreadable: it cannot be opened.
         """
         with self._raw() as raw:
-            counted = io.BufferedReader(cast(io.RawIOBase, _Counted(raw, self)), 1 << 20)
-            if counted.peek(2)[:2] == _GZIP_MAGIC:
-                yield io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=counted)), 1 << 20)
-            else:
-                yield counted
+            counted = _buffered(_Counted(raw, self))
+            gzipped = counted.peek(2)[:2] == _GZIP_MAGIC
+            yield _buffered(_Gunzipped(counted, self)) if gzipped else counted
 
     def _raw(self) -> BinaryIO:
         if self.uri == STANDARD_INPUT:
@@ -81,6 +84,43 @@ class _Counted(io.RawIOBase):
         self._source.bytes += len(data)
         self._source.sha256.update(data)
         return len(data)
+
+
+class _Gunzipped(io.RawIOBase):
+    """Decompresses member by member; damage ends the stream after all that came before it.
+
+    gzip.GzipFile would throw away what it has decompressed when it meets the damage.
+    """
+
+    def __init__(self, packed: io.BufferedReader[Any], source: Source) -> None:
+        self._packed = packed
+        self._source = source
+        self._member = zlib.decompressobj(_GZIP_FORMAT)
+        self._ready = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:  # noqa: ANN401  any writable buffer
+        while not self._ready and self._source.damage is None:
+            packed = self._member.unused_data or self._packed.read1(_PACKED_BYTES)
+            if self._member.eof and packed:
+                self._member = zlib.decompressobj(_GZIP_FORMAT)
+            if not packed:
+                if not self._member.eof:
+                    self._source.damage = "gzip ends in the middle"
+                return 0
+            try:
+                self._ready = self._member.decompress(packed)
+            except zlib.error as error:
+                self._source.damage = f"gzip: {error}"
+        data, self._ready = self._ready[: len(buffer)], self._ready[len(buffer) :]
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _buffered(raw: io.RawIOBase) -> io.BufferedReader[Any]:
+    return io.BufferedReader(raw, 1 << 20)
 
 
 def find_sources(names: Sequence[str]) -> list[Source]:

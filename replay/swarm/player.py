@@ -84,11 +84,11 @@ class Player:
             self.engine = Engine(
                 shard.timetable,
                 shard.statements,
-                target=parse_target(
+                connect=parse_target(
                     data["url"],
                     statement_timeout_s=dials.statement_timeout_s,
                     writes=dials.writes,
-                ),
+                ).connect,
                 dials=dials,
                 unsupported=shard.unsupported,
                 stream=shard.stream,

@@ -1,0 +1,229 @@
+"""The verbs that end in a workload or a run: capture, inspect, prepare, run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from replay.errors import UsageError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+DIALECTS = ("postgres", "redshift", "mysql")
+
+
+def json_option(command: Command) -> Command:
+    """`--json`: one document on standard output and nothing else there."""
+    return click.option("--json", "as_json", is_flag=True, help="print one JSON document")(command)
+
+
+def print_json(document: Any) -> None:  # noqa: ANN401  whatever JSON can hold
+    """The document of `--json`."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+
+
+@click.command()
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.option("-o", "--output", "out", type=click.Path(path_type=Path), required=True)
+@click.option("--format", "log_format", default="auto", show_default=True)
+@click.option("--timezone", help="zone of the log's stamps, where they name an ambiguous one")
+@click.option("--from", "since", help="keep statements from this moment (ISO 8601) on")
+@click.option("--to", "until", help="keep statements before this moment")
+@click.option("--user", "users", multiple=True)
+@click.option("--database", "databases", multiple=True)
+@click.option("--application", "applications", multiple=True)
+@click.option("--include", help="keep statements that match this regular expression")
+@click.option("--exclude", help="leave out statements that match this one")
+@json_option
+def capture(
+    sources: tuple[str, ...],
+    out: Path,
+    log_format: str,
+    timezone: str | None,
+    since: str | None,
+    until: str | None,
+    users: tuple[str, ...],
+    databases: tuple[str, ...],
+    applications: tuple[str, ...],
+    include: str | None,
+    exclude: str | None,
+    as_json: bool,
+) -> None:
+    """Read the logs of 1.0 and write a workload.
+
+    SOURCE is a file, a glob, a directory, or - for standard input; gzip is recognised.
+    """
+    from replay.capture.capture import Filter
+    from replay.capture.capture import capture as capture_logs
+    from replay.inspect import as_text, inspect_workload
+    from replay.progress import Progress
+
+    progress = Progress()
+    workload = capture_logs(
+        sources,
+        out,
+        log_format=log_format,
+        timezone=timezone,
+        keep=Filter(
+            since=_moment("--from", since),
+            until=_moment("--to", until),
+            users=frozenset(users),
+            databases=frozenset(databases),
+            applications=frozenset(applications),
+            include=_pattern("--include", include),
+            exclude=_pattern("--exclude", exclude),
+        ),
+        progress=lambda records: progress(f"captured from {records:,} records"),
+    )
+    progress.clear()
+    document = inspect_workload(workload)
+    print_json(document) if as_json else click.echo(as_text(document))
+
+
+@click.command()
+@click.argument("artefact", type=click.Path(path_type=Path))
+@json_option
+def inspect(artefact: Path, as_json: bool) -> None:
+    """Say what is in a workload or a run."""
+    from replay.inspect import as_text
+    from replay.inspect import inspect as inspect_artefact
+
+    document = inspect_artefact(artefact)
+    print_json(document) if as_json else click.echo(as_text(document))
+
+
+@click.command()
+@click.argument("workload", type=click.Path(path_type=Path))
+@click.option("-o", "--output", "out", type=click.Path(path_type=Path), required=True)
+@click.option("--read", type=click.Choice(DIALECTS), help="1.0's dialect [default: the workload's]")
+@click.option("--write", type=click.Choice(DIALECTS), default="postgres", show_default=True)
+@click.option("--places", type=click.Path(path_type=Path), help="old place → new place, TOML")
+@click.option("--check", "check_url", metavar="URL", help="EXPLAIN each template on this target")
+@json_option
+def prepare(
+    workload: Path,
+    out: Path,
+    read: str | None,
+    write: str,
+    places: Path | None,
+    check_url: str | None,
+    as_json: bool,
+) -> None:
+    """Bring a workload into 2.0's dialect and places."""
+    from replay.prepare.prepare import prepare as prepare_workload
+    from replay.target.serving import serving
+    from replay.workload import Workload
+
+    source = Workload(workload)
+    with serving(check_url) if check_url else nullcontext(None) as url:
+        coverage = prepare_workload(
+            source,
+            out,
+            read=read or source.manifest["dialect"],
+            write=write,
+            places=places,
+            check_url=url,
+        )
+    print_json(coverage.as_json()) if as_json else click.echo(coverage.as_text())
+
+
+@click.command(
+    context_settings={
+        "ignore_unknown_options": True,
+        "allow_extra_args": True,
+        "help_option_names": [],
+    }
+)
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+@json_option
+def run(options: tuple[str, ...], as_json: bool) -> None:
+    """Replay: Locust with our locustfile, headless; takes every option of both.
+
+    The run's directory is printed last.
+    """
+    code, path = replay(options)
+    if as_json and (path / "run.json").is_file():
+        click.echo((path / "run.json").read_text(encoding="utf-8"), nl=False)
+    elif path.is_dir():
+        click.echo(path)
+    if code:
+        raise SystemExit(code)
+
+
+def replay(options: tuple[str, ...]) -> tuple[int, Path]:
+    """Run Locust on the replay locustfile: its exit code and the run's directory."""
+    path = _run_directory(options)
+    command = [sys.executable, "-m", "locust", "-f", str(locustfile()), "--headless"]
+    if "--run-dir" not in " ".join(options):
+        command += ["--run-dir", str(path)]
+    # Ctrl-C reaches the child by itself; it ends cleanly, and we report how.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        child = subprocess.Popen(
+            [*command, *options],
+            stdout=sys.stderr,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+        return child.wait(), path
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def locustfile() -> Path:
+    """Where the replay locustfile lies: beside the package in a checkout, inside it when installed.
+
+    Raises:
+        UsageError: neither is there.
+    """
+    package = Path(__file__).parent
+    for path in (
+        package.parent / "locustfiles" / "replay.py",
+        package / "locustfiles" / "replay.py",
+    ):
+        if path.is_file():
+            return path
+    raise UsageError("the replay locustfile is missing", hint="install fourstep again")
+
+
+def _run_directory(options: tuple[str, ...]) -> Path:
+    for place, option in enumerate(options):
+        name, _, value = option.partition("=")
+        if name == "--run-dir":
+            return Path(value or (options[place + 1] if place + 1 < len(options) else ""))
+    if os.environ.get("FOURSTEP_RUN_DIR"):
+        return Path(os.environ["FOURSTEP_RUN_DIR"])
+    return Path("runs") / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def _moment(option: str, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(
+            f"`{option} {text}` is not a moment", hint="write it as 2026-11-23T14:00:00Z"
+        ) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _pattern(option: str, text: str | None) -> re.Pattern[str] | None:
+    try:
+        return None if text is None else re.compile(text)
+    except re.error as error:
+        raise UsageError(f"`{option}` is not a regular expression") from error
+
+
+VERBS = (capture, inspect, prepare, run)

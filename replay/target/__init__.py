@@ -1,0 +1,1 @@
+"""The databases statements are sent to."""

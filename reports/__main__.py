@@ -1,0 +1,5 @@
+"""`python -m reports` is the command `fourstep`."""
+
+from reports.cli import main
+
+main()

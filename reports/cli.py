@@ -1,0 +1,114 @@
+"""The command `fourstep`: the replay side's verbs and those over reports.
+
+The one place that turns exceptions into words on standard error and an exit code.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from importlib.metadata import version
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+import replay
+from replay.cli import VERBS, json_option, print_json
+from replay.errors import ExitCode, FourstepError, describe
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-v", "--verbose", is_flag=True, help="show where an error came from")
+@click.version_option(
+    replay.__version__,
+    message=f"fourstep %(version)s, locust {version('locust')}, psycopg {version('psycopg')}, "
+    f"python {sys.version.split()[0]}",
+)
+@click.pass_context
+def fourstep(context: click.Context, *, verbose: bool) -> None:
+    """Would the new reporting backend survive our users' queries?
+
+    capture → prepare → run → report. `fourstep demo` shows all of it.
+    """
+    context.obj = {"verbose": verbose}
+
+
+@fourstep.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--baseline", help="another run, or `captured`: 1.0's own durations [default]")
+@click.option("--gates", type=click.Path(path_type=Path), help="gates, TOML [default: shipped]")
+@click.option("--config", type=click.Path(path_type=Path), help="[default: fourstep.toml, if any]")
+@click.option("-o", "--output", "out", type=click.Path(path_type=Path), required=True)
+@click.option("--exit-zero", is_flag=True, help="exit 0 whatever the verdict")
+@json_option
+def report(
+    run: Path,
+    baseline: str | None,
+    gates: Path | None,
+    config: Path | None,
+    out: Path,
+    exit_zero: bool,
+    as_json: bool,
+) -> None:
+    """Decide about a run, and write the pages that say why."""
+    from reports.render.terminal import print_summary
+    from reports.report import write_report
+
+    configured = Path("fourstep.toml")
+    verdict = write_report(
+        run,
+        baseline=None if baseline in (None, "captured") else Path(baseline),
+        gates=gates,
+        config=config or (configured if configured.is_file() else None),
+        out=out,
+    )
+    if as_json:
+        print_json(verdict.as_json())
+    else:
+        print_summary(verdict, page=out / "report.html")
+    if not exit_zero and verdict.exit_code:
+        raise SystemExit(int(verdict.exit_code))
+
+
+@fourstep.command()
+@click.option(
+    "-o", "--output", "out", type=click.Path(path_type=Path), default=Path("fourstep-demo")
+)
+@click.option("--size", type=click.Choice(["small", "medium", "large"]), default="medium")
+@click.option("--seconds", type=click.IntRange(min=3), default=20, help="of traffic on 1.0")
+@json_option
+def demo(out: Path, size: str, seconds: int, as_json: bool) -> None:
+    """Show the whole way on an embedded 1.0 and 2.0: capture, prepare, run, report."""
+    from reports.demo import run_demo
+
+    page = run_demo(out, size=size, seconds=seconds)
+    if as_json:
+        print_json({"report": str(page)})
+
+
+for verb in VERBS:
+    fourstep.add_command(verb)
+
+
+def main() -> NoReturn:
+    """Run the command line; never shows a traceback without `-v`."""
+    try:
+        fourstep(standalone_mode=False)
+    except click.exceptions.Exit as ended:
+        sys.exit(ended.exit_code)
+    except click.ClickException as error:
+        print(f"error: {error.format_message()}", file=sys.stderr)
+        context = getattr(error, "ctx", None)
+        if context is not None:
+            print(f"\nhint: `{context.command_path} --help` lists what it takes", file=sys.stderr)
+        sys.exit(ExitCode.USAGE)
+    except (KeyboardInterrupt, click.Abort):
+        print("interrupted", file=sys.stderr)
+        sys.exit(ExitCode.INTERRUPTED)
+    except (FourstepError, OSError) as error:
+        if {"-v", "--verbose"} & set(sys.argv[1:]):
+            traceback.print_exc()
+        print(describe(error), file=sys.stderr)
+        sys.exit(getattr(error, "exit_code", ExitCode.UNREADABLE))
+    sys.exit(ExitCode.DONE)

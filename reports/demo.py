@@ -1,0 +1,88 @@
+"""The demo: the whole way from a log to a verdict, each step the command a user would type.
+
+Only the first step is the demo's own: an embedded 1.0 whose customers ask for reports while its
+log is on. From there on nothing knows that it is a demo.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import replay.demo
+from replay.demo.drive import collect_log, drive_traffic
+from replay.demo.world import LOG_NAME, SEED, demo_server
+from replay.errors import ExitCode, FourstepError, UsageError
+
+_MARK = ".fourstep-demo"
+_VERDICTS = (ExitCode.DONE, ExitCode.NO_GO, ExitCode.UNDECIDED)
+_FILES = Path(replay.demo.__file__).parent
+
+
+def run_demo(out: Path, *, size: str, seconds: int) -> Path:
+    """Capture to report in `out`; returns the page.
+
+    Raises:
+        UsageError: `out` holds something that no demo wrote.
+        FourstepError: a step failed.
+    """
+    _make_room(out)
+    began_s = time.monotonic()
+    log = out / "log"
+    _say(f"1.0 answers its customers for {seconds} s, with log_min_duration_statement = 0")
+    log.mkdir()
+    with demo_server("1.0", size) as server:
+        drive_traffic(server, seconds=seconds, seed=SEED, size=size)
+        collect_log(server, log / LOG_NAME)
+    host = f"embedded:2.0?size={size}"
+    _step(["capture", str(log), "-o", str(out / "captured")])
+    _step(
+        [
+            *["prepare", str(out / "captured"), "-o", str(out / "prepared")],
+            *["--places", str(_FILES / "places.toml"), "--check", host],
+        ]
+    )
+    _step(
+        [
+            *["run", "--workload", str(out / "prepared"), "--host", host],
+            *["--run-dir", str(out / "run"), "--only-summary"],
+        ]
+    )
+    _step(
+        [
+            *["report", str(out / "run"), "-o", str(out / "report")],
+            *["--gates", str(_FILES / "gates.toml"), "--config", str(_FILES / "fourstep.toml")],
+        ]
+    )
+    _say(f"done in {time.monotonic() - began_s:.0f} s")
+    return out / "report" / "report.html"
+
+
+def _make_room(out: Path) -> None:
+    if out.exists() and any(out.iterdir()) and not (out / _MARK).exists():
+        raise UsageError(
+            f"`{out}` is not empty and holds no earlier demo", hint="choose another with -o"
+        )
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    (out / _MARK).touch()
+
+
+def _step(arguments: Sequence[str]) -> None:
+    _say(f"$ fourstep {shlex.join(arguments)}")
+    code = subprocess.run([sys.executable, "-m", "reports", *arguments], check=False).returncode
+    if code == ExitCode.INTERRUPTED:
+        raise KeyboardInterrupt
+    if code not in _VERDICTS:
+        failure = FourstepError(f"the demo's step `{arguments[0]}` failed with exit code {code}")
+        failure.exit_code = ExitCode(code) if code in list(ExitCode) else ExitCode.USAGE
+        raise failure
+
+
+def _say(text: str) -> None:
+    print(f"\n{text}", file=sys.stderr, flush=True)

@@ -1,0 +1,3 @@
+"""What every test may ask for: see tests.servers."""
+
+pytest_plugins = ["tests.servers"]

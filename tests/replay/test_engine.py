@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import errno
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import gevent
+import pyarrow.parquet as pq
+
+from replay.engine import Engine
+from replay.run import Ledger
+from replay.samples import SampleStream, describe_planned
+from replay.timetable import Dials, build_timetable
+from tests.replay.fakes import ScriptedTarget
+from tests.replay.planned import write_workload
+
+LEAD_NS = 50_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Played:
+    samples: list[dict[str, Any]]
+    ledger: Ledger
+    target: ScriptedTarget
+    engine: Engine
+
+
+def play(
+    tmp_path: Path,
+    said: list[tuple[float, str, str]],
+    *,
+    target: ScriptedTarget | None = None,
+    dials: Dials | None = None,
+    kind: str | None = "select",
+    unsupported: tuple[str, ...] = (),
+    drain_after_s: float | None = None,
+    grace_s: float = 0.0,
+    full_disk: bool = False,
+) -> Played:
+    target = target or ScriptedTarget()
+    dials = dials or Dials()
+    workload = write_workload(tmp_path / "w", said, kind=kind, unsupported=unsupported)
+    statements = workload.statements()
+    timetable = build_timetable(statements, dials)
+    stream = SampleStream(
+        tmp_path / "samples", worker="w0", planned=describe_planned(timetable, statements)
+    )
+    if full_disk:
+        stream._file.close()
+        stream._file = cast(Any, FullDisk(stream.path, stream._reserve))
+    engine = Engine(
+        timetable,
+        statements,
+        connect=target.connect,
+        dials=dials,
+        unsupported=frozenset(
+            row["template_id"]
+            for row in workload.templates().to_pylist()
+            if row["coverage"] == "unsupported"
+        ),
+        stream=stream,
+    )
+    engine.play(zero_ns=time.monotonic_ns() + LEAD_NS)
+    if drain_after_s is not None:
+        gevent.spawn_later(LEAD_NS / 1e9 + drain_after_s, lambda: engine.drain(grace_s=grace_s))
+    assert engine.finished.wait(timeout=30)
+    table = pq.read_table(stream.path)
+    samples = sorted(table.to_pylist(), key=lambda row: (row["statement_id"], row["clone"]))
+    ledger = Ledger.of_samples(timetable.statements, iter([table]))
+    return Played(samples=samples, ledger=ledger, target=target, engine=engine)
+
+
+def statuses(played: Played) -> list[str]:
+    return [sample["status"] for sample in played.samples]
+
+
+def test_every_planned_statement_ends_as_one_sample(tmp_path: Path) -> None:
+    said = [(n / 100, f"s{n % 5}", "now") for n in range(40)]
+    played = play(tmp_path, said, dials=Dials(scale=2.5))
+    # Two copies of five sessions of eight, and half of the five, rounded to two, once more.
+    assert len(played.samples) == played.ledger.planned == 96
+    assert played.ledger.balanced
+    assert played.ledger.ok == played.ledger.planned
+
+
+def test_statements_are_sent_when_due_and_in_order(tmp_path: Path) -> None:
+    said = [(0.3, "b", "third"), (0.0, "a", "first"), (0.1, "b", "second"), (0.4, "a", "fourth")]
+    played = play(tmp_path, sorted(said))
+    assert [text for _, text in played.target.sent] == ["first", "second", "third", "fourth"]
+    for sample in played.samples:
+        assert sample["sent_us"] >= sample["due_us"]
+        assert sample["done_us"] >= sample["sent_us"]
+    assert [sample["due_us"] for sample in played.samples] == [0, 100_000, 300_000, 400_000]
+
+
+def test_each_session_has_a_connection_of_its_own_and_closes_it(tmp_path: Path) -> None:
+    played = play(tmp_path, [(0.0, "a", "x"), (0.0, "b", "x"), (0.1, "a", "x")])
+    assert played.target.logins == 2
+    assert all(connection.closed for connection in played.target.connections)
+
+
+def test_a_slow_target_makes_a_backlog_and_no_lag(tmp_path: Path) -> None:
+    played = play(tmp_path, [(0.05 * n, "a", "sleep 0.15") for n in range(5)])
+    service = [sample["done_us"] - sample["sent_us"] for sample in played.samples]
+    response = [sample["done_us"] - sample["due_us"] for sample in played.samples]
+    lag = [
+        sample["sent_us"] - max(sample["due_us"], sample["ready_us"]) for sample in played.samples
+    ]
+    assert max(service) - min(service) < 100_000
+    assert response == sorted(response)
+    assert response[-1] > 500_000
+    assert max(lag) < 100_000
+
+
+def test_one_slow_session_does_not_delay_another(tmp_path: Path) -> None:
+    played = play(tmp_path, [(0.0, "slow", "sleep 0.5"), (0.1, "quick", "now")])
+    quick = played.samples[1]
+    assert quick["done_us"] < 400_000
+
+
+def test_failures_of_the_target_are_errors_with_their_state(tmp_path: Path) -> None:
+    played = play(tmp_path, [(0.0, "a", "fail 42P01"), (0.1, "a", "now")])
+    assert statuses(played) == ["error", "ok"]
+    assert (played.samples[0]["sqlstate"], played.samples[0]["error"]) == ("42P01", "as told")
+
+
+def test_what_may_write_is_skipped_and_counted(tmp_path: Path) -> None:
+    said = [(0.0, "a", "delete from t"), (0.0, "a", "select 1")]
+    played = play(tmp_path, said, kind=None)
+    assert dict(played.ledger.skipped) == {"may write: delete": 1}
+    assert [text for _, text in played.target.sent] == ["select 1"]
+    wrote = play(tmp_path / "writes", said, kind=None, dials=Dials(writes=True))
+    assert not wrote.ledger.skipped
+
+
+def test_what_prepare_could_not_bring_over_is_skipped_and_counted(tmp_path: Path) -> None:
+    said = [(0.0, "a", "select nothing"), (0.0, "a", "select 1")]
+    played = play(tmp_path, said, unsupported=("select nothing",))
+    assert dict(played.ledger.skipped) == {"unsupported": 1}
+
+
+def test_a_statement_beyond_its_time_is_cancelled_as_timeout(tmp_path: Path) -> None:
+    said = [(0.0, "a", "hang"), (0.1, "a", "now")]
+    played = play(tmp_path, said, dials=Dials(statement_timeout_s=0.2))
+    assert statuses(played) == ["timeout", "ok"]
+    assert played.samples[0]["sqlstate"] == "57014"
+
+
+def test_draining_cancels_what_is_in_flight_and_what_is_not_due(tmp_path: Path) -> None:
+    said = [(0.0, "a", "now"), (0.0, "b", "hang"), (30.0, "a", "later"), (60.0, "c", "never")]
+    began_s = time.monotonic()
+    played = play(tmp_path, said, drain_after_s=0.3)
+    assert time.monotonic() - began_s < 10
+    assert statuses(played) == ["ok", "cancelled", "cancelled", "cancelled"]
+    assert played.ledger.balanced
+    assert "never" not in [text for _, text in played.target.sent]
+
+
+def test_draining_lets_what_is_in_flight_end_within_its_grace(tmp_path: Path) -> None:
+    played = play(tmp_path, [(0.0, "a", "sleep 0.5")], drain_after_s=0.1, grace_s=5)
+    assert statuses(played) == ["ok"]
+
+
+def test_a_lost_connection_is_opened_again(tmp_path: Path) -> None:
+    played = play(tmp_path, [(0.0, "a", "lose"), (0.1, "a", "now")])
+    assert statuses(played) == ["error", "ok"]
+    assert played.target.logins == 2
+
+
+def test_a_refused_login_is_tried_again(tmp_path: Path) -> None:
+    played = play(tmp_path, [(0.0, "a", "now")], target=ScriptedTarget(refuse=1))
+    assert statuses(played) == ["ok"]
+
+
+def test_a_login_that_stays_refused_is_the_statements_error(tmp_path: Path) -> None:
+    target = ScriptedTarget(refuse=99, sqlstate="28P01")
+    played = play(tmp_path, [(0.0, "a", "now"), (0.2, "a", "now")], target=target)
+    assert statuses(played) == ["error", "error"]
+    assert {sample["sqlstate"] for sample in played.samples} == {"28P01"}
+    assert target.logins == 2
+    assert all(sample["sent_us"] is None for sample in played.samples)
+
+
+def test_clones_are_told_apart(tmp_path: Path) -> None:
+    played = play(tmp_path, [(0.0, "a", "now")], dials=Dials(scale=3))
+    assert [sample["session_id"] for sample in played.samples] == ["a", "a#1", "a#2"]
+    assert [sample["clone"] for sample in played.samples] == [0, 1, 2]
+
+
+class FullDisk:
+    """A file on a disk that is full until the reserve is given back."""
+
+    def __init__(self, path: Path, reserve: Path) -> None:
+        self._file = path.open("r+b", buffering=0)
+        self._file.seek(0, os.SEEK_END)
+        self._reserve = reserve
+
+    def write(self, data: memoryview) -> int:
+        if self._reserve.exists():
+            self._file.write(data[:10])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return self._file.write(data)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  as the file has it
+        return getattr(self._file, name)
+
+
+def test_a_full_disk_ends_the_run_and_keeps_what_was_done(tmp_path: Path) -> None:
+    said = [(0.0, "a", "now"), (0.1, "a", "now"), (60.0, "a", "later")]
+    began_s = time.monotonic()
+    played = play(tmp_path, said, full_disk=True)
+    assert time.monotonic() - began_s < 10
+    assert played.engine.failure is not None
+    assert "No space left" in played.engine.failure
+    assert statuses(played) == ["ok", "ok", "cancelled"]

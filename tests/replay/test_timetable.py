@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from replay.errors import UsageError
+from replay.timetable import Dials, Timetable, build_timetable, shard_of_sessions
+
+
+def statements(sessions: list[list[int]]) -> pa.Table:
+    """Statements started at these microseconds, session by session, in file order of time."""
+    rows = sorted(
+        (start, f"s{number}", seq)
+        for number, starts in enumerate(sessions)
+        for seq, start in enumerate(sorted(starts))
+    )
+    return pa.table(
+        {
+            "session_id": pa.array([row[1] for row in rows], pa.string()),
+            "seq": pa.array([row[2] for row in rows], pa.int32()),
+            "started_at": pa.array([row[0] for row in rows], pa.timestamp("us", tz="UTC")),
+        }
+    )
+
+
+SESSIONS = st.lists(
+    st.lists(st.integers(0, 3_600_000_000), min_size=1, max_size=8), min_size=1, max_size=12
+)
+SCALES = st.floats(0.1, 4)
+
+
+def session_slices(timetable: Timetable) -> list[slice]:
+    return [
+        slice(int(first), int(stop))
+        for first, stop in zip(timetable.starts[:-1], timetable.starts[1:], strict=True)
+    ]
+
+
+@given(SESSIONS, SCALES, st.floats(0.05, 20), st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_the_same_dials_give_the_same_timetable(
+    sessions: list[list[int]], scale: float, speed: float, seed: int
+) -> None:
+    dials = Dials(scale=scale, speed=speed, seed=seed)
+    one = build_timetable(statements(sessions), dials)
+    two = build_timetable(statements(sessions), dials)
+    assert all(
+        getattr(one, name).tobytes() == getattr(two, name).tobytes()
+        for name in ("row", "due_us", "starts", "clone")
+    )
+
+
+@given(SESSIONS, SCALES)
+@settings(max_examples=60, deadline=None)
+def test_sessions_stay_whole_and_in_order(sessions: list[list[int]], scale: float) -> None:
+    table = statements(sessions)
+    timetable = build_timetable(table, Dials(scale=scale))
+    names, seqs = table["session_id"].to_pylist(), table["seq"].to_pylist()
+    for part in session_slices(timetable):
+        rows = timetable.row[part]
+        assert len({names[row] for row in rows}) == 1
+        assert [seqs[row] for row in rows] == list(range(len(sessions[int(names[rows[0]][1:])])))
+        assert (np.diff(timetable.due_us[part]) >= 0).all()
+
+
+@given(SESSIONS, st.sampled_from([0.25, 0.5, 1.0, 1.5, 3.0, 7.3]))
+@settings(max_examples=60, deadline=None)
+def test_originals_are_due_at_their_captured_offset_divided_by_speed(
+    sessions: list[list[int]], speed: float
+) -> None:
+    table = statements(sessions)
+    timetable = build_timetable(table, Dials(speed=speed))
+    started = table["started_at"].cast(pa.int64()).to_numpy()
+    wanted = ((started - started.min())[timetable.row] / speed).astype(int)
+    assert (timetable.due_us == wanted).all()
+
+
+@given(SESSIONS, st.integers(1, 4))
+@settings(max_examples=40, deadline=None)
+def test_whole_scales_copy_every_session(sessions: list[list[int]], scale: int) -> None:
+    timetable = build_timetable(statements(sessions), Dials(scale=scale))
+    assert timetable.statements == scale * sum(map(len, sessions))
+    assert sorted(timetable.clone) == sorted(list(range(scale)) * len(sessions))
+
+
+def test_the_part_of_a_scale_below_one_is_a_sample_of_whole_sessions() -> None:
+    table = statements([[n * 1_000, n * 1_000 + 5] for n in range(100)])
+    timetable = build_timetable(table, Dials(scale=2.3, seed=7))
+    assert timetable.sessions == 230
+    assert (timetable.clone == 2).sum() == 30
+    assert (np.diff(timetable.starts) == 2).all()
+
+
+def test_clones_do_not_arrive_in_step() -> None:
+    table = statements([[n * 1_000_000] for n in range(60)])
+    timetable = build_timetable(table, Dials(scale=2))
+    clones = timetable.due_us[timetable.starts[:-1]][timetable.clone == 1]
+    assert len(set((clones % 1_000_000).tolist())) > 50
+
+
+@given(SESSIONS, SCALES, st.integers(1, 5))
+@settings(max_examples=60, deadline=None)
+def test_shards_share_all_sessions(sessions: list[list[int]], scale: float, shards: int) -> None:
+    whole = build_timetable(statements(sessions), Dials(scale=scale))
+    shard = shard_of_sessions(whole, shards)
+    parts = [whole.shard(shard == k) for k in range(shards)]
+    assert sum(part.statements for part in parts) == whole.statements
+    assert sum(part.sessions for part in parts) == whole.sessions
+    for part in parts:
+        assert part.starts[-1] == part.statements == len(part.due_us)
+
+
+def test_shards_are_balanced() -> None:
+    whole = build_timetable(statements([[n, n + 1] for n in range(1_000)]), Dials())
+    sizes = np.bincount(shard_of_sessions(whole, 3))
+    assert sizes.max() - sizes.min() <= 1
+
+
+def test_peak_sessions_counts_those_open_at_once() -> None:
+    table = statements([[0, 10_000_000], [5_000_000, 6_000_000], [20_000_000]])
+    assert build_timetable(table, Dials()).peak_sessions() == 2
+
+
+def test_an_empty_workload_has_an_empty_timetable() -> None:
+    timetable = build_timetable(statements([]), Dials())
+    assert (timetable.statements, timetable.sessions, timetable.length_us) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("dial", ["scale", "speed", "statement_timeout_s", "lag_budget_ms"])
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
+def test_dials_must_be_positive(dial: str, value: float) -> None:
+    with pytest.raises(UsageError, match="positive"):
+        Dials(**{dial: value})  # type: ignore[arg-type]  # which dial is the case's
