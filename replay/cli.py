@@ -122,6 +122,7 @@ def prepare(
     as_json: bool,
 ) -> None:
     """Bring a workload into 2.0's dialect and places."""
+    from replay.prepare.coverage import coverage_text
     from replay.prepare.prepare import prepare as prepare_workload
     from replay.target.serving import serving
     from replay.workload import Workload
@@ -136,7 +137,7 @@ def prepare(
             places=places,
             check_url=url,
         )
-    print_json(coverage.as_json()) if as_json else click.echo(coverage.as_text())
+    print_json(coverage.as_json()) if as_json else click.echo(coverage_text(coverage))
 
 
 @click.command(
@@ -165,7 +166,7 @@ def run(options: tuple[str, ...], as_json: bool) -> None:
 def replay(options: tuple[str, ...]) -> tuple[int, Path]:
     """Run Locust on the replay locustfile: its exit code and the run's directory."""
     path = _run_directory(options)
-    command = [sys.executable, "-m", "locust", "-f", str(locustfile()), "--headless"]
+    command = [sys.executable, "-m", "locust", "-f", str(locustfile()), "--headless", "--no-tables"]
     if "--run-dir" not in " ".join(options):
         command += ["--run-dir", str(path)]
     # Ctrl-C reaches the child by itself; it ends cleanly, and we report how.

@@ -28,7 +28,7 @@ from replay.kind import READING
 from replay.samples import CANCELLED, ERROR, NONE, OK, SKIPPED, TIMEOUT, SampleStream
 from replay.target.wire import Answer, Connection, LoginFailed, WaiterFactory
 from replay.timetable import Dials, Timetable
-from replay.waiter import Naps, SocketWaiter
+from replay.waiter import Naps, SocketWaiter, in_thread
 
 logger = logging.getLogger(__name__)
 
@@ -283,7 +283,7 @@ class Engine:
         flat, self._flat = self._flat, array("q")
         errors, self._errors = self._errors, {}
         try:
-            gevent.get_hub().threadpool.apply(self._stream.append, (flat, errors))
+            in_thread(lambda: self._stream.append(flat, errors))
         except Exception as error:
             # Kept for the next try, which on a full disk has the reserve to write into.
             self._flat = flat + self._flat
@@ -311,7 +311,7 @@ class Engine:
         for _ in range(2):
             self._write_samples()
         try:
-            self.closing = gevent.get_hub().threadpool.apply(self._stream.finish)
+            self.closing = in_thread(self._stream.finish)
         except OSError as error:
             self.failure = self.failure or f"samples cannot be closed: {error}"
         self.closing.setdefault("rows_written", self._stream.rows)

@@ -1,13 +1,35 @@
-"""How greenlets wait: for a socket through watchers made once, for a time so that it can be cut."""
+"""How greenlets wait: for a socket, for a time that can be cut short, for work in a thread."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import gevent
 from gevent.hub import Waiter
 
 _READ, _WRITE = 1, 2
+
+Result = TypeVar("Result")
+
+
+def in_thread(work: Callable[[], Result]) -> Result:
+    """Do blocking work in a real thread while other greenlets run; raises what it raises.
+
+    gevent's own `apply` would also print the exception, as if nobody handled it.
+    """
+
+    def attempt() -> tuple[Result | None, Exception | None]:
+        try:
+            return work(), None
+        except Exception as error:
+            return None, error
+
+    result, error = gevent.get_hub().threadpool.apply(attempt)
+    if error is not None:
+        raise error
+    done: Result = result
+    return done
 
 
 class SocketWaiter:

@@ -42,14 +42,11 @@ def drive_traffic(
         *("--stop-timeout", "20", "--loglevel", "WARNING", "--host", server.url()),
         *("--seed", str(seed), "--size", size),
     ]
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("LOCUST_", "PG"))
-    }
     try:
         ended = subprocess.run(
             command,
             cwd=traffic.parent,
-            env=environment,
+            env=_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -65,6 +62,13 @@ def drive_traffic(
     if ended.returncode != 0:
         last_lines = "\n".join(ended.stdout.strip().splitlines()[-25:])
         raise UndecidedRun(f"the demo's traffic failed:\n{last_lines}")
+
+
+def _environment() -> dict[str, str]:
+    """Ours without the variables that Locust takes for options and libpq for parameters."""
+    return {
+        name: value for name, value in os.environ.items() if not name.startswith(("LOCUST_", "PG"))
+    }
 
 
 def collect_log(server: EmbeddedServer, destination: Path) -> Path:

@@ -15,7 +15,16 @@ import pyarrow.csv
 from numpy.typing import NDArray
 from psycopg import sql
 
-from replay.demo.data import COUNTRIES, DEVICES, FIRST_HOUR, STATUSES, Delivery, World
+from replay.demo.data import (
+    COUNTRIES,
+    DEVICES,
+    FIRST_HOUR,
+    STATUSES,
+    Customer,
+    Delivery,
+    Labels,
+    World,
+)
 from replay.target.embedded import EmbeddedServer
 
 DATABASE = "reports"
@@ -68,22 +77,9 @@ def _copy(connection: psycopg.Connection[Any], table: str, rows: pa.Table) -> No
 
 
 def _tables_of_1(world: World) -> Iterator[tuple[str, pa.Table]]:
-    customers = world.labels.customers
-    contacts = [f"{one.first_name} {one.last_name}" for one in customers]
-    yield (
-        "billing_account",
-        pa.table(
-            {
-                "customer_name": [one.name for one in customers],
-                "contact_name": contacts,
-                "billing_country": [COUNTRIES[one.country] for one in customers],
-                "currency": [one.currency for one in customers],
-                "payment_terms_days": [one.payment_terms_days for one in customers],
-                "credit_limit": [one.credit_limit for one in customers],
-            }
-        ),
-    )
-    campaigns = world.labels.campaigns
+    yield "billing_account", _billing_accounts(world.labels.customers)
+    campaigns, customers = world.labels.campaigns, world.labels.customers
+    contacts = [contact_name(one) for one in customers]
     of_campaign: Mapping[str, Sequence[object]] = {
         "customer_name": [customers[one.customer].name for one in campaigns],
         "contact_name": [contacts[one.customer] for one in campaigns],
@@ -113,39 +109,7 @@ def _tables_of_1(world: World) -> Iterator[tuple[str, pa.Table]]:
 
 
 def _tables_of_2(world: World) -> Iterator[tuple[str, pa.Table]]:
-    yield "dim_country", _dimension("country", COUNTRIES)
-    yield "dim_device", _dimension("device", DEVICES)
-    yield "dim_site", _dimension("site", world.labels.sites)
-    customers = world.labels.customers
-    yield (
-        "dim_customer",
-        pa.table(
-            {
-                "customer_id": _ids(customers),
-                "name": [one.name for one in customers],
-                "first_name": [one.first_name for one in customers],
-                "last_name": [one.last_name for one in customers],
-                "billing_country_id": [one.country + 1 for one in customers],
-                "currency": [one.currency for one in customers],
-                "payment_terms_days": [one.payment_terms_days for one in customers],
-                "credit_limit": [one.credit_limit for one in customers],
-            }
-        ),
-    )
-    campaigns = world.labels.campaigns
-    yield (
-        "dim_campaign",
-        pa.table(
-            {
-                "campaign_id": _ids(campaigns),
-                "customer_id": [one.customer + 1 for one in campaigns],
-                "name": [one.name for one in campaigns],
-                "status_code": [one.status_code for one in campaigns],
-                "ad_format": [one.ad_format for one in campaigns],
-                "budget": [one.budget for one in campaigns],
-            }
-        ),
-    )
+    yield from _dimensions(world.labels)
     for delivery in _chunks(world.delivery):
         yield (
             "fact_delivery",
@@ -163,6 +127,60 @@ def _tables_of_2(world: World) -> Iterator[tuple[str, pa.Table]]:
                 }
             ),
         )
+
+
+def contact_name(customer: Customer) -> str:
+    """1.0's one column for a name, as 2.0 puts it together from two."""
+    return f"{customer.first_name} {customer.last_name}"
+
+
+def _billing_accounts(customers: Sequence[Customer]) -> pa.Table:
+    return pa.table(
+        {
+            "customer_name": [one.name for one in customers],
+            "contact_name": [contact_name(one) for one in customers],
+            "billing_country": [COUNTRIES[one.country] for one in customers],
+            "currency": [one.currency for one in customers],
+            "payment_terms_days": [one.payment_terms_days for one in customers],
+            "credit_limit": [one.credit_limit for one in customers],
+        }
+    )
+
+
+def _dimensions(labels: Labels) -> Iterator[tuple[str, pa.Table]]:
+    yield "dim_country", _dimension("country", COUNTRIES)
+    yield "dim_device", _dimension("device", DEVICES)
+    yield "dim_site", _dimension("site", labels.sites)
+    customers = labels.customers
+    yield (
+        "dim_customer",
+        pa.table(
+            {
+                "customer_id": _ids(customers),
+                "name": [one.name for one in customers],
+                "first_name": [one.first_name for one in customers],
+                "last_name": [one.last_name for one in customers],
+                "billing_country_id": [one.country + 1 for one in customers],
+                "currency": [one.currency for one in customers],
+                "payment_terms_days": [one.payment_terms_days for one in customers],
+                "credit_limit": [one.credit_limit for one in customers],
+            }
+        ),
+    )
+    campaigns = labels.campaigns
+    yield (
+        "dim_campaign",
+        pa.table(
+            {
+                "campaign_id": _ids(campaigns),
+                "customer_id": [one.customer + 1 for one in campaigns],
+                "name": [one.name for one in campaigns],
+                "status_code": [one.status_code for one in campaigns],
+                "ad_format": [one.ad_format for one in campaigns],
+                "budget": [one.budget for one in campaigns],
+            }
+        ),
+    )
 
 
 def _chunks(delivery: Delivery) -> Iterator[Delivery]:

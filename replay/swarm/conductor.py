@@ -20,7 +20,9 @@ import gevent
 from gevent.event import Event
 
 from replay.errors import ExitCode, FourstepError, describe
+from replay.progress import Progress
 from replay.swarm import messages
+from replay.swarm.interrupts import Interrupts
 from replay.swarm.opening import OpenRun, open_run
 from replay.swarm.settle import Settlement
 
@@ -62,23 +64,21 @@ class Conductor:
     """Conducts the runs of one master or of one process without workers."""
 
     def __init__(self, environment: Environment) -> None:
-        self._environment = environment
+        self._environment = cast(Any, environment)
         self._options = cast(Namespace, environment.parsed_options)
         self._runner = cast(Any, environment.runner)
         self._workers: dict[str, _Worker] = {}
         self._since_s = 0.0
+        self._zero_s = 0.0
+        self._progress = Progress()
         self._ended_by = "done"
         self._ended = Event()
         self._exit_code = ExitCode.DONE
+        self._interrupts: Interrupts | None = None
         self.run: OpenRun | None = None
         self.state = State.IDLE
         self._runner.register_message(messages.READY, self._on_ready)
         self._runner.register_message(messages.DONE, self._on_done)
-
-    @property
-    def headless(self) -> bool:
-        """True when Locust ends the process by itself after the run."""
-        return bool(self._options.headless)
 
     @property
     def worker_count(self) -> int:
@@ -98,6 +98,9 @@ class Conductor:
         self._ended_by = "done"
         self._ended.clear()
         self._enter(State.LOADING)
+        # While a shape runs headless, Locust's own handler of SIGTERM is not there yet.
+        signals = [signal.SIGINT, *([signal.SIGTERM] if self._options.headless else [])]
+        self._interrupts = Interrupts(self._interrupt, *signals)
         try:
             self.run = open_run(self._options, host=self._environment.host)
             self.run.begin()
@@ -130,6 +133,7 @@ class Conductor:
             if run_time_s and time.monotonic() - self._since_s >= run_time_s + LEAD_S:
                 self.drain("run-time")
         if self.state in (State.PLAYING, State.DRAINING):
+            self._show_progress()
             self._notice_lost()
             if all(worker.done or worker.lost for worker in self._workers.values()):
                 self._close()
@@ -160,22 +164,27 @@ class Conductor:
             self.tick()
             gevent.sleep(0.05)
 
-    def interrupt(self) -> None:
-        """Ctrl-C, the first time: end cleanly and keep what was done."""
-        logger.info("interrupted: no new statements, waiting for those in flight")
+    def _interrupt(self) -> None:
+        """Ctrl-C or SIGTERM during a run: end cleanly the first time, at once the second."""
+        if self.state is State.DRAINING:
+            logger.error("interrupted again: ending at once, samples up to now are kept")
+            os._exit(ExitCode.INTERRUPTED)
+        logger.info("interrupted: nothing more is sent, statements in flight are cancelled")
         if self.state is State.LOADING:
             self._fail("interrupted while workers were loading", ExitCode.INTERRUPTED)
         self.drain("interrupted")
-
-    def wait(self) -> None:
-        """Return when the run has ended."""
-        self._ended.wait()
+        if not self._options.headless:
+            # Locust would leave its web page up.
+            self._ended.wait()
+            self._runner.quit()
+            self._environment.web_ui.stop()
 
     def _go_when_ready(self) -> None:
         assert self.run is not None
         if self._workers and all(worker.ready for worker in self._workers.values()):
             zero = {"run_id": self.run.run_id, "zero_epoch_s": time.time() + LEAD_S}
             self._enter(State.PLAYING)
+            self._zero_s = time.monotonic() + LEAD_S
             for worker in self._workers.values():
                 self._send(messages.GO, zero, worker)
         elif time.monotonic() - self._since_s > LOAD_TIMEOUT_S:
@@ -211,6 +220,18 @@ class Conductor:
         wanted = (self.run.run_id, worker.shard)
         return worker if (data.get("run_id"), data.get("shard")) == wanted else None
 
+    def _show_progress(self) -> None:
+        if self.run is None or not self._options.no_tables:
+            return
+        total = self._environment.stats.total
+        length_s = self.run.timetable.length_us / 1e6
+        elapsed_s = max(0.0, time.monotonic() - self._zero_s)
+        self._progress(
+            f"{min(1.0, elapsed_s / (length_s or 1)):.0%} {elapsed_s:.0f} of {length_s:.0f} s, "
+            f"{total.num_requests:,} of {self.run.timetable.statements:,} statements ended, "
+            f"{total.num_failures:,} errors"
+        )
+
     def _notice_lost(self) -> None:
         clients = getattr(self._runner, "clients", None)
         if clients is None:
@@ -231,6 +252,7 @@ class Conductor:
                     self.drain("worker-lost")
 
     def _close(self) -> None:
+        self._progress.clear()
         assert self.run is not None
         if self._ended_by == "done" and any(w.lost for w in self._workers.values()):
             self._ended_by = "worker-lost"
@@ -281,6 +303,8 @@ class Conductor:
         self._end()
 
     def _end(self) -> None:
+        if self._interrupts is not None:
+            self._interrupts.release()
         if self.run is not None:
             self.run.close()
         self._environment.process_exit_code = int(self._exit_code)
@@ -297,26 +321,6 @@ class Conductor:
 
     def _send(self, kind: str, data: dict[str, Any], worker: _Worker) -> None:
         self._runner.send_message(kind, data, worker.client_id)
-
-
-def catch_interrupt(conductor: Conductor) -> None:
-    """The first Ctrl-C of a run drains it and then ends the process; any other ends at once."""
-
-    def interrupt() -> None:
-        if conductor.state in (State.LOADING, State.PLAYING):
-            conductor.interrupt()
-            if not conductor.headless:
-                conductor.wait()
-                end_process()
-            return
-        end_process()
-
-    def end_process() -> None:
-        handler.cancel()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    handler = gevent.signal_handler(signal.SIGINT, interrupt)
 
 
 def _worker_json(worker: _Worker) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import gevent
 import pyarrow as pa
 
 import replay
@@ -28,6 +27,7 @@ from replay.swarm.settle import Settlement, settle
 from replay.target.embedded import EmbeddedServer, open_embedded
 from replay.target.target import Target, parse_target, probe_target
 from replay.timetable import Dials, Timetable, build_timetable
+from replay.waiter import in_thread
 from replay.workload import Workload
 
 _REPORTED_VERSIONS = ("locust", "gevent", "psycopg", "pyarrow")
@@ -70,7 +70,7 @@ class OpenRun:
 
     def end(self, *, workers: list[dict[str, Any]], ended_by: str) -> Settlement:
         """Complete the samples, count them, and write the final run.json."""
-        settlement = settle(Run(self.path), self.timetable, self.statements)
+        settlement = in_thread(lambda: settle(Run(self.path), self.timetable, self.statements))
         self._write(settlement.ledger, workers=workers, ended_by=ended_by)
         return settlement
 
@@ -125,9 +125,8 @@ def open_run(options: Namespace, *, host: str | None) -> OpenRun:
     if not len(workload):
         raise UsageError(f"`{workload.path}` holds no statement", hint="capture a longer window")
     # In threads of their own: heartbeats of workers and the web page go on.
-    threads = gevent.get_hub().threadpool
-    statements = threads.apply(workload.statements)
-    timetable = threads.apply(build_timetable, (statements, dials))
+    statements = in_thread(workload.statements)
+    timetable = in_thread(lambda: build_timetable(statements, dials))
     if not timetable.statements:
         raise UsageError("`--scale` leaves no session to replay", hint="raise it")
     url = host or DEFAULT_HOST

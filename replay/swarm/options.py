@@ -84,6 +84,13 @@ def add_options(parser: LocustArgumentParser) -> None:
         env_var="FOURSTEP_WRITES",
         help="also replay statements that may write; without it they are skipped and counted",
     )
+    group.add_argument(
+        "--no-tables",
+        action="store_true",
+        default=False,
+        env_var="FOURSTEP_NO_TABLES",
+        help="a line of progress instead of Locust's tables, as `fourstep run` has it",
+    )
 
 
 def dials_of(options: Namespace) -> Dials:

@@ -6,11 +6,11 @@ Also present in a process without workers, where Locust hands the same messages 
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,9 +22,11 @@ from replay.engine import Engine
 from replay.errors import FourstepError, Unreadable, describe
 from replay.samples import SampleStream, describe_planned
 from replay.swarm import messages
+from replay.swarm.interrupts import Interrupts
 from replay.target.target import parse_target
 from replay.target.wire import Answer
 from replay.timetable import Dials, Timetable, build_timetable, shard_of_sessions
+from replay.waiter import in_thread
 from replay.workload import Workload
 
 if TYPE_CHECKING:
@@ -45,9 +47,11 @@ class StatementFailed(Exception):
 class Player:
     """One worker's engine, and its side of the handshake."""
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: Environment, *, separate: bool) -> None:
         self._environment = environment
         self._runner = cast(Any, environment.runner)
+        self._separate = separate
+        self._interrupts: Interrupts | None = None
         self._run_id = ""
         self._shard = 0
         self.engine: Engine | None = None
@@ -79,7 +83,7 @@ class Player:
         answer: dict[str, Any] = {"run_id": self._run_id, "shard": self._shard}
         try:
             # A thread of its own: heartbeats go on while a large workload is read.
-            shard: _Shard = gevent.get_hub().threadpool.apply(_load, (data,))
+            shard = in_thread(lambda: _load(data))
             dials = Dials(**data["dials"])
             self.engine = Engine(
                 shard.timetable,
@@ -109,6 +113,9 @@ class Player:
         wait_s = data["zero_epoch_s"] - time.time()
         self.engine.play(zero_ns=time.monotonic_ns() + round(wait_s * 1e9))
         gevent.spawn(self._report_end, self.engine)
+        if self._separate:
+            # Ctrl-C reaches every process of a terminal: a worker drains, the master ends it.
+            self._interrupts = Interrupts(partial(self.engine.drain, grace_s=0), signal.SIGINT)
 
     def _on_drain(self, *, msg: Any, **_: object) -> None:  # noqa: ANN401  Locust's message
         data = messages.checked(messages.DRAIN, msg.data)
@@ -117,6 +124,8 @@ class Player:
 
     def _report_end(self, engine: Engine) -> None:
         engine.finished.wait()
+        if self._interrupts is not None:
+            self._interrupts.release()
         progress = engine.progress
         cpu = progress.cpu_percent
         self._send(
@@ -166,20 +175,6 @@ class Player:
             )
 
         return on_sample
-
-
-def catch_interrupt(player: Player) -> None:
-    """Ctrl-C reaches every process of a terminal: a worker drains and lets the master end it."""
-
-    def interrupt() -> None:
-        if player.engine is not None and player.playing:
-            player.engine.drain(grace_s=0)
-            return
-        handler.cancel()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    handler = gevent.signal_handler(signal.SIGINT, interrupt)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from locust.runners import MasterRunner, WorkerRunner
@@ -36,13 +37,13 @@ def register(events: Events) -> None:
 
 
 def _init(environment: Environment, **_: Any) -> None:  # noqa: ANN401  Locust's extras
+    if environment.parsed_options is not None and environment.parsed_options.no_tables:
+        logging.getLogger("locust.stats_logger").setLevel(logging.WARNING)
+    separate = isinstance(environment.runner, WorkerRunner)
     if not isinstance(environment.runner, MasterRunner):
-        _players[id(environment)] = player.Player(environment)
-    if isinstance(environment.runner, WorkerRunner):
-        player.catch_interrupt(_players[id(environment)])
-    else:
+        _players[id(environment)] = player.Player(environment, separate=separate)
+    if not separate:
         _conductors[id(environment)] = conductor.Conductor(environment)
-        conductor.catch_interrupt(_conductors[id(environment)])
 
 
 def _test_start(environment: Environment, **_: Any) -> None:  # noqa: ANN401  Locust's extras

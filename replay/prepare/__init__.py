@@ -1,0 +1,1 @@
+"""From 1.0's questions to 2.0's: dialect, places, and how much of the workload they cover."""

@@ -1,0 +1,409 @@
+"""`locust -f locustfiles/replay.py` as a user runs it: real processes, a real server."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from replay.run import Run
+from replay.target.embedded import EmbeddedServer
+from replay.workload import Workload
+from tests.replay.planned import write_workload
+
+LOCUSTFILE = Path(__file__).parents[3] / "locustfiles" / "replay.py"
+BOUND_S = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    code: int
+    text: str
+    run: Run
+
+    @property
+    def ledger(self) -> dict[str, Any]:
+        ledger: dict[str, Any] = self.run.document["ledger"]
+        return ledger
+
+
+@contextmanager
+def locust(
+    tmp_path: Path,
+    *options: str,
+    headless: bool = True,
+    before: Callable[[], None] | None = None,
+    environment: dict[str, str] | None = None,
+) -> Iterator[subprocess.Popen[str]]:
+    """Locust on our locustfile, killed with all its children if the test gives up."""
+    command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--only-summary"]
+    command += ["--headless"] if headless else ["--web-host", "127.0.0.1"]
+    command += ["--run-dir", str(tmp_path / "run"), *options]
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        preexec_fn=before,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def ended(process: subprocess.Popen[str], tmp_path: Path) -> Ended:
+    text, _ = process.communicate(timeout=BOUND_S)
+    return Ended(code=process.returncode, text=text, run=Run(tmp_path / "run"))
+
+
+def replay(tmp_path: Path, *options: str, **how: Any) -> Ended:  # noqa: ANN401  as locust takes it
+    with locust(tmp_path, *options, **how) as process:
+        return ended(process, tmp_path)
+
+
+def failed(tmp_path: Path, *options: str, **how: Any) -> tuple[int, str]:  # noqa: ANN401
+    with locust(tmp_path, *options, **how) as process:
+        text, _ = process.communicate(timeout=BOUND_S)
+        return process.returncode, text
+
+
+def assert_balanced(result: Ended, planned: int) -> None:
+    """planned = ok + error + …, in run.json and in as many rows of samples."""
+    ledger = result.ledger
+    assert ledger["planned"] == planned
+    ends = [ledger[name] for name in ("ok", "error", "timeout", "cancelled", "unknown")]
+    assert planned == sum(ends) + sum(ledger["skipped"].values())
+    assert result.run.samples().num_rows == planned
+    assert result.run.ledger().as_json() == ledger
+
+
+@pytest.fixture
+def short(tmp_path: Path) -> Workload:
+    """Two seconds: 40 statements in 8 sessions, one in ten on a table that is not there."""
+    said = [
+        (n / 20, f"s{n % 8}", "SELECT * FROM missing" if n % 10 == 9 else f"SELECT {n}")
+        for n in range(40)
+    ]
+    return write_workload(tmp_path / "short", said)
+
+
+@pytest.fixture
+def long(tmp_path: Path) -> Workload:
+    """Ten minutes, far beyond any test: one statement a tenth of a second, some that take long."""
+    said = [
+        (n / 10, f"s{n % 20}", "SELECT pg_sleep(300)" if n == 5 else f"SELECT {n}")
+        for n in range(6_000)
+    ]
+    return write_workload(tmp_path / "long", said)
+
+
+def test_all_of_a_workload_is_replayed(
+    short: Workload, embedded_empty: EmbeddedServer, tmp_path: Path
+) -> None:
+    result = replay(tmp_path, "--workload", str(short.path), "--host", embedded_empty.url())
+    assert result.code == 0, result.text
+    assert_balanced(result, 40)
+    assert (result.ledger["ok"], result.ledger["error"]) == (36, 4)
+    samples = result.run.samples().to_pylist()
+    assert {row["sqlstate"] for row in samples if row["status"] == "error"} == {"42P01"}
+    assert {row["rows"] for row in samples if row["status"] == "ok"} == {1}
+    document = result.run.document
+    assert document["ended_by"] == "done"
+    assert document["workload"]["sha256"] == short.sha256
+    assert document["target"]["server_version"] >= 180_000
+    assert result.text.rstrip().endswith(str(tmp_path / "run"))
+    assert [path.name for path in (tmp_path / "run" / "samples").iterdir()] == ["w0.parquet"]
+
+
+def test_two_worker_processes_share_the_sessions(
+    short: Workload, embedded_empty: EmbeddedServer, tmp_path: Path
+) -> None:
+    options = ["--workload", str(short.path), "--host", embedded_empty.url()]
+    result = replay(tmp_path, *options, *ports(), "--processes", "2", "--scale", "1.5")
+    assert result.code == 0, result.text
+    assert_balanced(result, 60)
+    workers = result.run.document["workers"]
+    assert [worker["shard"] for worker in workers] == [0, 1]
+    assert sum(worker["rows_written"] for worker in workers) == 60
+    assert all(worker["statements"] == worker["rows_written"] > 0 for worker in workers)
+    by_session: dict[str, set[str]] = {}
+    for row in result.run.samples().to_pylist():
+        by_session.setdefault(row["session_id"], set()).add(row["worker"])
+    assert all(len(workers) == 1 for workers in by_session.values())
+
+
+def test_run_time_ends_a_run_cleanly(
+    long: Workload, embedded_empty: EmbeddedServer, tmp_path: Path
+) -> None:
+    options = ["--workload", str(long.path), "--host", embedded_empty.url()]
+    result = replay(tmp_path, *options, "-t", "2s")
+    assert result.code == 0, result.text
+    assert_balanced(result, 6_000)
+    assert result.run.document["ended_by"] == "run-time"
+    assert result.ledger["cancelled"] > 5_000
+    assert result.ledger["ok"] > 5
+    assert no_statement_is_left(embedded_empty)
+
+
+@pytest.mark.parametrize("processes", [(), ("--processes", "2")], ids=["alone", "workers"])
+def test_ctrl_c_ends_a_run_cleanly(
+    processes: tuple[str, ...], long: Workload, embedded_empty: EmbeddedServer, tmp_path: Path
+) -> None:
+    options = ["--workload", str(long.path), "--host", embedded_empty.url()]
+    with locust(tmp_path, *options, *ports(), *processes) as process:
+        wait_for_samples(tmp_path)
+        # A terminal signals every process of its group.
+        os.killpg(process.pid, signal.SIGINT)
+        result = ended(process, tmp_path)
+    assert result.code == 130, result.text
+    assert "Traceback" not in result.text
+    assert_balanced(result, 6_000)
+    assert result.run.document["ended_by"] == "interrupted"
+    assert result.ledger["ok"] > 0
+    assert no_statement_is_left(embedded_empty)
+
+
+def test_sigterm_ends_a_run_cleanly(
+    long: Workload, embedded_empty: EmbeddedServer, tmp_path: Path
+) -> None:
+    with locust(tmp_path, "--workload", str(long.path), "--host", embedded_empty.url()) as process:
+        wait_for_samples(tmp_path)
+        process.terminate()
+        result = ended(process, tmp_path)
+    assert result.code == 130, result.text
+    assert_balanced(result, 6_000)
+    assert result.run.document["ended_by"] == "interrupted"
+
+
+def test_the_web_page_starts_and_stops_runs(
+    short: Workload, long: Workload, embedded_empty: EmbeddedServer, tmp_path: Path
+) -> None:
+    port = free_port()
+    options = ["--workload", str(long.path), "--web-port", str(port)]
+    with locust(tmp_path, *options, headless=False) as process:
+        page = f"http://127.0.0.1:{port}"
+        post(page + "/swarm", host=embedded_empty.url())
+        wait_for_samples(tmp_path)
+        post(page + "/stop")
+        first = Run(tmp_path / "run")
+        assert first.document["ended_by"] == "stopped"
+        assert_balanced(Ended(code=0, text="", run=first), 6_000)
+        post(
+            page + "/swarm",
+            host=embedded_empty.url(),
+            workload=str(short.path),
+            run_dir=str(tmp_path / "again"),
+        )
+        wait_for(lambda: ended_at(tmp_path / "again"))
+        second = Run(tmp_path / "again")
+        assert second.document["ended_by"] == "done"
+        assert_balanced(Ended(code=0, text="", run=second), 40)
+        process.send_signal(signal.SIGINT)
+        text, _ = process.communicate(timeout=BOUND_S)
+    assert "Traceback" not in text
+
+
+def test_a_killed_worker_ends_the_run_as_lost(
+    long: Workload, embedded_empty: EmbeddedServer, tmp_path: Path
+) -> None:
+    options = ["--workload", str(long.path), "--host", embedded_empty.url()]
+    with locust(tmp_path, *options, *ports(), "--processes", "2") as process:
+        wait_for_samples(tmp_path)
+        time.sleep(1)
+        psutil.Process(process.pid).children()[0].kill()
+        result = ended(process, tmp_path)
+    assert result.code == 3, result.text
+    assert_balanced(result, 6_000)
+    assert result.run.document["ended_by"] == "worker-lost"
+    assert [worker["lost"] for worker in result.run.document["workers"]].count(True) == 1
+    assert result.ledger["unknown"] > 0
+    assert result.ledger["cancelled"] > 0
+
+
+def test_a_full_disk_keeps_what_was_done(
+    long: Workload, embedded_empty: EmbeddedServer, tmp_path: Path
+) -> None:
+    # A limit on the size of files fails writes as a full disk does, at a place of our choice.
+    limit = 12 << 20
+    said = [(n / 4_000, f"s{n % 4}", "SELECT 1") for n in range(120_000)]
+    workload = write_workload(tmp_path / "many", said)
+    result = replay(
+        tmp_path,
+        *("--workload", str(workload.path), "--host", "null:"),
+        before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    assert result.code == 3, result.text
+    assert "samples cannot be written" in result.text
+    assert "Traceback" not in result.text
+    assert result.run.document["ended_by"] == "disk-full"
+    ledger = result.run.ledger()
+    assert ledger.balanced
+    assert ledger.planned == 120_000
+    assert ledger.ok > 1_000
+
+
+def test_options_come_from_the_environment(short: Workload, tmp_path: Path) -> None:
+    result = replay(
+        tmp_path,
+        *("--host", "null:"),
+        environment={"FOURSTEP_WORKLOAD": str(short.path), "FOURSTEP_SCALE": "2"},
+    )
+    assert result.code == 0, result.text
+    assert result.run.document["dials"]["scale"] == 2
+    assert_balanced(result, 80)
+
+
+BAD: dict[str, tuple[list[str], int, str]] = {
+    "no such workload": (["--workload", "nowhere", "--host", "null:"], 5, "not a workload"),
+    "an odd scale": (["--scale", "-1", "--host", "null:"], 2, "--scale"),
+    "an unknown target": (["--host", "oracle://x"], 2, "not a kind of target"),
+    "a password in the URL": (["--host", "postgresql://u:pw@h/d"], 2, "PGPASSWORD"),
+    "nobody listens": (["--host", "postgresql://u@127.0.0.1:1/d"], 4, "does not let us in"),
+    "no such database": ([], 4, "does not let us in"),
+}
+
+
+@pytest.mark.parametrize(("options", "code", "words"), BAD.values(), ids=BAD.keys())
+def test_bad_input_is_a_clear_error(
+    options: list[str],
+    code: int,
+    words: str,
+    short: Workload,
+    embedded_empty: EmbeddedServer,
+    tmp_path: Path,
+) -> None:
+    options = options or ["--host", embedded_empty.url("no_such_database")]
+    ended_with, text = failed(tmp_path, "--workload", str(short.path), *options)
+    assert words in text, text
+    assert ended_with == code, text
+    assert "Traceback" not in text
+    assert "pw@" not in text.replace("postgresql://u:pw@h/d", "")
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_a_wrong_password_is_told_and_not_shown(short: Workload, tmp_path: Path) -> None:
+    with EmbeddedServer("password", settings={"password_encryption": "scram-sha-256"}) as server:
+        lock_with_password(server)
+        ended_with, text = failed(
+            tmp_path,
+            *("--workload", str(short.path), "--host", server.url(user="locked")),
+            environment={"PGPASSWORD": "not-the-word"},
+        )
+    assert ended_with == 4, text
+    assert "does not let us in" in text
+    assert "password authentication failed" in text
+    assert "not-the-word" not in text
+
+
+def test_a_run_never_overwrites_another(short: Workload, tmp_path: Path) -> None:
+    options = ["--workload", str(short.path), "--host", "null:", "--speed", "10"]
+    assert replay(tmp_path, *options).code == 0
+    before = (tmp_path / "run" / "run.json").read_bytes()
+    code, text = failed(tmp_path, *options)
+    assert (code, "never overwrites" in text) == (2, True), text
+    assert (tmp_path / "run" / "run.json").read_bytes() == before
+
+
+def test_an_empty_workload_is_refused(tmp_path: Path) -> None:
+    workload = write_workload(tmp_path / "empty", [])
+    code, text = failed(tmp_path, "--workload", str(workload.path), "--host", "null:")
+    assert (code, "holds no statement" in text) == (2, True), text
+
+
+def lock_with_password(server: EmbeddedServer) -> None:
+    import psycopg
+
+    rules = server.directory / "data" / "pg_hba.conf"
+    with psycopg.connect(server.url(), autocommit=True) as session:
+        session.execute("CREATE ROLE locked LOGIN PASSWORD 'the-word'")
+        rules.write_text("local all locked scram-sha-256\nlocal all all trust\n")
+        session.execute("SELECT pg_reload_conf()")
+
+
+def no_statement_is_left(server: EmbeddedServer) -> bool:
+    import psycopg
+
+    question = (
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'fourstep' "
+        "AND state = 'active'"
+    )
+    with psycopg.connect(server.url()) as session:
+        deadline_s = time.monotonic() + 5
+        while session.execute(question).fetchone() != (0,):
+            if time.monotonic() > deadline_s:
+                return False
+            time.sleep(0.1)
+            session.rollback()
+    return True
+
+
+def wait_for(happened: Callable[[], object], *, bound_s: float = 30) -> None:
+    deadline_s = time.monotonic() + bound_s
+    while not happened():
+        assert time.monotonic() < deadline_s, "it did not happen"
+        time.sleep(0.1)
+
+
+def wait_for_samples(tmp_path: Path) -> None:
+    """Return when every worker has written something beyond the schema."""
+
+    def written() -> bool:
+        streams = list((tmp_path / "run" / "samples").glob("*.arrows"))
+        return bool(streams) and all(stream.stat().st_size > 4_000 for stream in streams)
+
+    wait_for(written)
+
+
+def ended_at(path: Path) -> object:
+    document = path / "run.json"
+    return document.is_file() and json.loads(document.read_text())["ended_at"]
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def ports() -> list[str]:
+    """A master's port that no other test uses."""
+    port = str(free_port())
+    return ["--master-bind-port", port, "--master-port", port, "--master-bind-host", "127.0.0.1"]
+
+
+def post(url: str, **fields: str) -> None:
+    data = urllib.parse.urlencode(fields).encode()
+
+    def answered() -> bool:
+        try:
+            with urllib.request.urlopen(url, data=data, timeout=10) as response:
+                assert json.load(response)["success"], fields
+                return True
+        except OSError:
+            return False
+
+    wait_for(answered)
