@@ -154,32 +154,25 @@ def run(options: tuple[str, ...], as_json: bool) -> None:
 
     The run's directory is printed last.
     """
-    code, path = replay(options)
-    if as_json and (path / "run.json").is_file():
-        click.echo((path / "run.json").read_text(encoding="utf-8"), nl=False)
-    elif path.is_dir():
-        click.echo(path)
-    if code:
-        raise SystemExit(code)
-
-
-def replay(options: tuple[str, ...]) -> tuple[int, Path]:
-    """Run Locust on the replay locustfile: its exit code and the run's directory."""
     path = _run_directory(options)
     command = [sys.executable, "-m", "locust", "-f", str(locustfile()), "--headless", "--no-tables"]
-    if "--run-dir" not in " ".join(options):
+    if not any(option.startswith("--run-dir") for option in options):
         command += ["--run-dir", str(path)]
-    # Ctrl-C reaches the child by itself; it ends cleanly, and we report how.
+    # Ctrl-C reaches the child by itself; it ends cleanly, and we wait for that.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         child = subprocess.Popen(
             [*command, *options],
-            stdout=sys.stderr,
+            stdout=sys.stderr if as_json else None,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
-        return child.wait(), path
+        code = child.wait()
     finally:
         signal.signal(signal.SIGINT, before)
+    if as_json and (path / "run.json").is_file():
+        click.echo((path / "run.json").read_text(encoding="utf-8"), nl=False)
+    if code:
+        raise SystemExit(code)
 
 
 def locustfile() -> Path:

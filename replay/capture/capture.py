@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from replay.capture.postgres_csv import PostgresCsv
-from replay.capture.record import Outcome, Quarantined, Reader, Skipped
+from replay.capture.record import Quarantined, Reader, Skipped
 from replay.capture.sessions import Placed, Sessions
 from replay.capture.source import Source, find_sources
 from replay.capture.stamp import zone_named
@@ -143,7 +143,6 @@ class _Assembly:
                 complete, reason = sessions.add(event)
                 if reason is not None:
                     self.counts.skipped[reason] += 1
-                assert reason is None or isinstance(event, Outcome) or event.error is not None
                 for placed in complete:
                     self._keep(source, placed)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import BinaryIO
 
-from replay.capture.record import Event, Outcome, Quarantined, Skipped, Statement
+from replay.capture.record import Event, Outcome, Quarantined, Skipped, Statement, Step
 from replay.capture.stamp import offset_of_zone
 
 COLUMNS = range(22, 27)
@@ -41,6 +41,7 @@ _QUOTED = re.compile(r'"[^"]*(?:"|$)')
 
 _DURATION = re.compile(r"duration: (\d+)\.(\d{3}) ms(?:  (.*))?\Z", re.DOTALL)
 _EXECUTE = re.compile(r"execute (?!fetch from )[^\n:]*: ", re.DOTALL)
+_STEP = re.compile(r"(parse|bind) [^\n:]*: ")
 _PARAMETER = re.compile(r"\$\d+ = (?:'((?:[^']|'')*)'|(NULL))(?:, |\Z)", re.DOTALL)
 _BIND_MARKER = re.compile(r"\$[1-9]")
 
@@ -145,6 +146,9 @@ class PostgresCsv:
         execute = _EXECUTE.match(message)
         if execute:
             return self._statement(raw, row, message[execute.end() :], duration_us, extended=True)
+        step = _STEP.match(message)
+        if step and duration_us is not None:
+            return Step(raw.line, row[_SESSION], step[1], duration_us)
         for prefix, reason in _NOT_REPLAYED:
             if message.startswith(prefix):
                 return Skipped(raw.line, reason)
@@ -171,6 +175,7 @@ class PostgresCsv:
             ended_at_us=None if duration_us is None else stamp_us,
             duration_us=duration_us,
             params=params,
+            extended=extended,
             user=row[_USER] or None,
             database=row[_DATABASE] or None,
             application=_application(row),

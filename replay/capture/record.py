@@ -27,9 +27,21 @@ class Statement:
     duration_us: int | None = None
     params: list[str | None] | None = None
     error: str | None = None
+    extended: bool = False
+    """Sent by the extended protocol, whose earlier steps the log may time on their own."""
     user: str | None = None
     database: str | None = None
     application: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A timed part of a statement that is still to come: its parsing or its binding."""
+
+    line: int
+    session_id: str
+    name: str
+    duration_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +71,7 @@ class Quarantined:
     excerpt: str
 
 
-Event = Statement | Outcome | Skipped | Quarantined
+Event = Statement | Step | Outcome | Skipped | Quarantined
 
 
 class Reader(Protocol):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from replay.capture.record import Outcome, Statement
+from replay.capture.record import Outcome, Statement, Step
 
 
 class Placed(NamedTuple):
@@ -27,6 +27,8 @@ class _Session:
     held: Statement | None = None
     seq: int = 0
     last_started_at_us: int = 0
+    steps_us: int = 0
+    """Time of parsing and binding that belongs to the next execution."""
 
 
 class Sessions:
@@ -35,12 +37,15 @@ class Sessions:
     def __init__(self) -> None:
         self._sessions: dict[str, _Session] = {}
 
-    def add(self, event: Statement | Outcome) -> tuple[list[Placed], str | None]:
+    def add(self, event: Statement | Step | Outcome) -> tuple[list[Placed], str | None]:
         """Take the next event: the statements it completes, and why it is not one itself.
 
         A reason of None means the event became a statement of its own.
         """
         session = self._sessions.setdefault(event.session_id, _Session())
+        if isinstance(event, Step):
+            session.steps_us += event.duration_us
+            return [], event.name
         held, session.held = session.held, None
         if isinstance(event, Outcome):
             reason = "error without statement" if event.error else "duration of earlier record"
@@ -66,6 +71,9 @@ class Sessions:
                 session.held = None
 
     def _place(self, session: _Session, statement: Statement) -> Placed:
+        if statement.extended:
+            statement = _with_steps(statement, session.steps_us)
+            session.steps_us = 0
         if statement.started_at_us is not None:
             started_at_us = statement.started_at_us
         else:
@@ -80,3 +88,9 @@ class Sessions:
 
 def _ended(held: Statement, outcome: Outcome) -> Statement:
     return replace(held, duration_us=outcome.duration_us, error=outcome.error)
+
+
+def _with_steps(statement: Statement, steps_us: int) -> Statement:
+    if not steps_us or statement.duration_us is None:
+        return statement
+    return replace(statement, duration_us=statement.duration_us + steps_us)

@@ -44,6 +44,7 @@ class State(StrEnum):
     """Where a run is."""
 
     IDLE = "idle"
+    OPENING = "opening"
     LOADING = "loading"
     PLAYING = "playing"
     DRAINING = "draining"
@@ -97,12 +98,16 @@ class Conductor:
         self._workers = {}
         self._ended_by = "done"
         self._ended.clear()
-        self._enter(State.LOADING)
+        self._enter(State.OPENING)
         # While a shape runs headless, Locust's own handler of SIGTERM is not there yet.
         signals = [signal.SIGINT, *([signal.SIGTERM] if self._options.headless else [])]
         self._interrupts = Interrupts(self._interrupt, *signals)
         try:
-            self.run = open_run(self._options, host=self._environment.host)
+            opened = open_run(self._options, host=self._environment.host)
+            if self.state is not State.OPENING:
+                opened.close()
+                return
+            self.run = opened
             self.run.begin()
         except (FourstepError, OSError) as error:
             self._fail(describe(error), getattr(error, "exit_code", ExitCode.UNREADABLE))
@@ -123,6 +128,7 @@ class Conductor:
         for worker in self._workers.values():
             assignment = self.run.assignment(shard=worker.shard, shards=len(clients))
             self._send(messages.ASSIGN, assignment, worker)
+        self._enter(State.LOADING)
 
     def tick(self) -> bool:
         """Move on; False when there is nothing more to wait for."""
@@ -153,8 +159,8 @@ class Conductor:
 
     def stop(self, ended_by: str) -> None:
         """Drain and wait for the end, for callers that Locust will not call again."""
-        if self.state is State.LOADING:
-            self._fail("stopped while workers were loading", ExitCode.INTERRUPTED)
+        if self.state in (State.OPENING, State.LOADING):
+            self._fail("stopped before the run began", ExitCode.INTERRUPTED)
         self.drain(ended_by)
         wait_until_s = time.monotonic() + float(self._environment.stop_timeout or 0) + 15
         while self.state is State.DRAINING:
@@ -164,14 +170,19 @@ class Conductor:
             self.tick()
             gevent.sleep(0.05)
 
+    def abandon(self, error: Exception) -> None:
+        """A defect of ours: end the run as one that decides nothing."""
+        logger.error("the run was abandoned", exc_info=error)
+        self._fail(f"error: the run was abandoned: {error}", ExitCode.UNDECIDED)
+
     def _interrupt(self) -> None:
         """Ctrl-C or SIGTERM during a run: end cleanly the first time, at once the second."""
         if self.state is State.DRAINING:
             logger.error("interrupted again: ending at once, samples up to now are kept")
             os._exit(ExitCode.INTERRUPTED)
         logger.info("interrupted: nothing more is sent, statements in flight are cancelled")
-        if self.state is State.LOADING:
-            self._fail("interrupted while workers were loading", ExitCode.INTERRUPTED)
+        if self.state in (State.OPENING, State.LOADING):
+            self._fail("interrupted before the run began", ExitCode.INTERRUPTED)
         self.drain("interrupted")
         if not self._options.headless:
             # Locust would leave its web page up.
@@ -197,7 +208,7 @@ class Conductor:
     def _on_ready(self, *, msg: Any, **_: object) -> None:  # noqa: ANN401  Locust's message
         data = messages.checked(messages.READY, msg.data)
         worker = self._sender(msg, data)
-        if data is None or worker is None or self.state is not State.LOADING:
+        if data is None or worker is None or self.state not in (State.OPENING, State.LOADING):
             return
         if "error" in data:
             self._fail(str(data["error"]), _exit_code(data.get("exit_code")))

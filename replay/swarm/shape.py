@@ -35,7 +35,13 @@ class ReplayShape(LoadTestShape):
             return None
         if runner.shape_last_tick is None:
             conducting.rearm()
-        if not conducting.tick():
+        try:
+            going_on = conducting.tick()
+        except Exception as error:
+            # Locust would only log it, and the run would never end.
+            conducting.abandon(error)
+            return None
+        if not going_on:
             return None
         # Locust calls `start`, and so begins a run, when this changes; it refuses without workers.
         workers = conducting.worker_count

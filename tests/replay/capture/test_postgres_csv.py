@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replay.capture.postgres_csv import PostgresCsv, parameters_of
-from replay.capture.record import Event, Outcome, Quarantined, Skipped, Statement
+from replay.capture.record import Event, Outcome, Quarantined, Skipped, Statement, Step
 from replay.errors import UsageError
 
 COLUMNS = 26
@@ -118,8 +118,6 @@ def test_an_error_carries_its_statement() -> None:
 
 
 SKIPPED = {
-    "duration: 0.100 ms  parse <unnamed>: SELECT 1": "parse",
-    "duration: 0.100 ms  bind <unnamed>: SELECT 1": "bind",
     "duration: 0.100 ms  execute fetch from c1: SELECT 1": "cursor fetch",
     "duration: 0.100 ms  plan:\nQuery Text: SELECT 1": "plan",
     "connection received: host=[local]": "connection",
@@ -134,6 +132,12 @@ SKIPPED = {
 @pytest.mark.parametrize(("message", "reason"), SKIPPED.items(), ids=SKIPPED.values())
 def test_what_is_not_replayed_is_named(message: str, reason: str) -> None:
     assert only(record(message)) == Skipped(1, reason)
+
+
+@pytest.mark.parametrize("name", ["parse", "bind"])
+def test_parsing_and_binding_are_steps_of_what_follows(name: str) -> None:
+    event = only(record(f"duration: 0.100 ms  {name} S_1/C_2: SELECT $1"))
+    assert event == Step(1, "65e1a2b3.4d", name, 100)
 
 
 def test_a_bare_duration_is_an_outcome() -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from replay.capture.record import Outcome, Statement
+from replay.capture.record import Outcome, Statement, Step
 from replay.capture.sessions import Placed, Sessions
 
 
@@ -18,7 +18,7 @@ def failed(sql: str, at_us: int, sqlstate: str) -> Statement:
     return Statement(line=1, session_id="s", sql=sql, ended_at_us=at_us, error=sqlstate)
 
 
-def play(*events: Statement | Outcome) -> tuple[list[Placed], list[str | None]]:
+def play(*events: Statement | Step | Outcome) -> tuple[list[Placed], list[str | None]]:
     sessions = Sessions()
     placed: list[Placed] = []
     reasons: list[str | None] = []
@@ -74,3 +74,19 @@ def test_an_outcome_without_a_statement_is_counted() -> None:
     placed, reasons = play(Outcome(1, "s", duration_us=5), Outcome(2, "s", error="28P01"))
     assert placed == []
     assert reasons == ["duration of earlier record", "error without statement"]
+
+
+def test_parsing_and_binding_count_as_time_of_the_execution() -> None:
+    execution = Statement(
+        line=3, session_id="s", sql="x", ended_at_us=1_000_000, duration_us=5_000, extended=True
+    )
+    placed, reasons = play(
+        Step(1, "s", "parse", 300),
+        Step(2, "s", "bind", 200),
+        timed("a simple one in between", 990_000, 10),
+        execution,
+        execution,
+    )
+    assert [p.statement.duration_us for p in placed] == [10, 5_500, 5_000]
+    assert placed[1].started_at_us == 994_500
+    assert reasons == ["parse", "bind", None, None, None]
