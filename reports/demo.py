@@ -50,7 +50,7 @@ def run_demo(out: Path, *, size: str, seconds: int) -> Path:
     _step(
         [
             *["run", "--workload", str(out / "prepared"), "--host", host],
-            *["--run-dir", str(out / "run"), "--only-summary"],
+            *["--run-dir", str(out / "run"), "--scale", "2"],
         ]
     )
     _step(

@@ -1,0 +1,117 @@
+"""The one place that turns numbers into text: durations, counts, ratios, shares, money.
+
+Locale-free, so that the same verdict gives the same bytes everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+NOTHING = "–"
+"""What stands where there is no number."""
+
+
+def duration(us: float | None) -> str:
+    """Microseconds to three significant figures in the unit that suits: `182 ms`, `1.92 s`."""
+    if us is None:
+        return NOTHING
+    sign, us = ("-" if us < 0 else ""), abs(us)
+    if us < 999.5:
+        return f"{sign}{us:.0f} µs"
+    if us < 999_500:
+        return f"{sign}{_three(us / 1e3)} ms"
+    if us < 600e6:
+        return f"{sign}{_three(us / 1e6)} s"
+    if us < 6 * 3600e6:
+        return f"{sign}{_three(us / 60e6)} min"
+    return f"{sign}{_three(us / 3600e6)} h"
+
+
+def count(value: float | None) -> str:
+    """A whole number with thousands set apart by commas."""
+    return NOTHING if value is None else f"{value:,.0f}"
+
+
+def ratio(value: float | None) -> str:
+    """Two decimals and a times sign: `1.31×`; more where two would read as nothing."""
+    if value is None:
+        return NOTHING
+    if 0 < value < 0.095:
+        return f"{value:.2g}×"
+    return f"{value:.2f}×" if value < 100 else f"{value:,.0f}×"
+
+
+def interval(bounds: Sequence[float | None] | None) -> str:
+    """`[1.22, 1.41]`; an end the sample cannot bound is left open."""
+    if bounds is None:
+        return ""
+    low, high = bounds
+    texts = ["…" if end is None else ratio(end).removesuffix("×") for end in (low, high)]
+    return f"[{texts[0]}, {texts[1]}]"
+
+
+def in_words(value: float | None) -> str:
+    """A ratio of times in words: `1.31× slower`, `1.30× faster`, `same`."""
+    if value is None or value <= 0:
+        return NOTHING
+    if 0.995 <= value < 1.005:
+        return "same"
+    return f"{ratio(value)} slower" if value > 1 else f"{ratio(1 / value)} faster"
+
+
+def share(value: float | None) -> str:
+    """A share as a percentage that never rounds up to 100 % nor down to 0 %."""
+    if value is None:
+        return NOTHING
+    percent = value * 100
+    if 0 < percent < 0.01:
+        return "<0.01 %"
+    if 99.99 < percent < 100:
+        return ">99.99 %"
+    if percent in (0, 100):
+        return f"{percent:.0f} %"
+    return f"{percent:.2f} %" if percent < 1 or percent > 99 else f"{percent:.1f} %"
+
+
+def rate(value: float | None) -> str:
+    """Events per second: `41.9/s`."""
+    if value is None:
+        return NOTHING
+    return f"{value:,.0f}/s" if value >= 1000 else f"{_three(value)}/s"
+
+
+def money(value: float | None) -> str:
+    """US dollars; cents below a thousand, four figures below a cent."""
+    if value is None:
+        return NOTHING
+    if 0 < value < 0.01:
+        return f"USD {value:.2g}"
+    return f"USD {value:,.2f}" if value < 1000 else f"USD {value:,.0f}"
+
+
+def seconds(value: float | None) -> str:
+    """Signed seconds for a difference of work: `+12.4 s`."""
+    if value is None:
+        return NOTHING
+    return ("+" if value > 0 else "") + (duration(value * 1e6) if value else "0 s")
+
+
+def stamp(iso: str | None) -> str:
+    """An ISO time to the second in UTC: `2024-06-10 08:00:07 UTC`."""
+    if not iso:
+        return NOTHING
+    moment = datetime.fromisoformat(iso)
+    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def plural(value: int, one: str, many: str | None = None) -> str:
+    """`1 statement`, `2 statements`."""
+    return f"{value:,} {one if value == 1 else many or one + 's'}"
+
+
+def _three(value: float) -> str:
+    if value < 9.995:
+        return f"{value:.2f}"
+    return f"{value:.1f}" if value < 99.95 else f"{value:,.0f}"

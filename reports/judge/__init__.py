@@ -1,0 +1,1 @@
+"""Gates put to a case: one kind of gate a module, each giving a result with its numbers."""

@@ -1,0 +1,129 @@
+"""From a run to its verdict and pages: the one entry of the report side.
+
+Reads, judges, draws, and writes `verdict.json`, `report.html`, `summary.md` and `junit.xml`,
+each whole or not at all.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from replay.artefact import write_json, write_text
+from replay.errors import UsageError
+from reports import findings
+from reports.case import Case
+from reports.charts.cost import draw_cost
+from reports.charts.over_time import draw_over_time
+from reports.charts.percentile_curve import draw_percentile_curve
+from reports.charts.style import figure_to_svg
+from reports.charts.templates import draw_templates
+from reports.compare import QUANTILES
+from reports.cost import estimate_cost
+from reports.gates import Gates, Metric, load_gates
+from reports.judge.judge import judge
+from reports.load import load
+from reports.render.html import render_html
+from reports.render.junit import render_junit
+from reports.render.markdown import render_markdown
+from reports.series import trace_curve, trace_over_time
+from reports.verdict import Verdict, give_verdict
+
+
+def write_report(
+    run: Path,
+    *,
+    baseline: Path | None = None,
+    gates: Path | None = None,
+    config: Path | None = None,
+    out: Path,
+) -> Verdict:
+    """Judge `run` and write its verdict and pages into `out`, which is made if missing.
+
+    `baseline` is a run of the same workload on 1.0; None compares with the durations that 1.0's
+    log gives. `gates` None means the gates that ship. `config` is a fourstep.toml with `[cost]`.
+
+    Raises:
+        UsageError: gates or config have problems, or the runs replayed different workloads.
+        Unreadable: a run cannot be read.
+    """
+    rules = load_gates(gates)
+    case = assemble(run, baseline=baseline, rules=rules, config=config)
+    verdict = give_verdict(case, rules, judge(case, rules))
+    charts = draw_charts(case, rules, verdict.document)
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"`{out}` is a file", hint="name a directory for -o")
+    out.mkdir(parents=True, exist_ok=True)
+    # verdict.json last: whoever waits for it finds the pages there.
+    write_text(out / "report.html", render_html(verdict.document, charts))
+    write_text(out / "summary.md", render_markdown(verdict.document))
+    write_text(out / "junit.xml", render_junit(verdict.document))
+    write_json(out / "verdict.json", verdict.document)
+    return verdict
+
+
+def assemble(run: Path, *, baseline: Path | None, rules: Gates, config: Path | None) -> Case:
+    """Read the evidence the gates look at."""
+    measures = {
+        gate.metric.removeprefix("latency.") for gate in rules.gates if gate.metric.is_latency
+    }
+    measures -= {"response"}
+    other = load(baseline, measures=measures) if baseline is not None else None
+    candidate = load(run, baseline=other, measures=measures)
+    rules.refuse_expired(_day_of(candidate.document))
+    return Case(
+        candidate=candidate,
+        baseline=other,
+        decision=rules.decision,
+        cost=estimate_cost(candidate, config),
+    )
+
+
+def draw_charts(case: Case, rules: Gates, document: Mapping[str, Any]) -> dict[str, str]:
+    """Inline SVG by name: `curve`, `templates`, `time`, `cost`, as far as there is data."""
+    svgs: dict[str, str] = {}
+    confidence = case.decision.two_sided
+    arms = case.response
+    candidate = trace_curve(arms.candidate, confidence=confidence)
+    if candidate is not None:
+        title = findings.of_curve(document)
+        one = None if arms.baseline is None else trace_curve(arms.baseline, confidence=confidence)
+        figure = draw_percentile_curve(one, candidate, limits=_limits(rules), title=title)
+        svgs["curve"] = figure_to_svg(figure, name="curve", description=title)
+    title = findings.of_templates(document)
+    drawn = draw_templates(document["templates"], margin=_margin(rules), title=title)
+    if drawn is not None:
+        svgs["templates"] = figure_to_svg(drawn, name="templates", description=title)
+    series = trace_over_time(case)
+    if series is not None:
+        title = findings.of_time(document, series.failures)
+        figure = draw_over_time(series, title=title)
+        svgs["time"] = figure_to_svg(figure, name="time", description=title)
+    title = findings.of_cost(document)
+    drawn = draw_cost(document["cost"], title=title)
+    if drawn is not None:
+        svgs["cost"] = figure_to_svg(drawn, name="cost", description=title)
+    return svgs
+
+
+def _limits(rules: Gates) -> list[tuple[float, float]]:
+    """Absolute limits on the response time of all statements, as (p, us)."""
+    return [
+        (QUANTILES[gate.stat], gate.max)
+        for gate in rules.gates
+        if gate.metric is Metric.LATENCY_RESPONSE and gate.max and gate.stat and not gate.where
+    ]
+
+
+def _margin(rules: Gates) -> float | None:
+    """The ratio that a gate over templates allows, the strictest where there are several."""
+    return min(
+        (gate.max_ratio for gate in rules.gates if gate.for_each and gate.max_ratio), default=None
+    )
+
+
+def _day_of(document: Mapping[str, Any]) -> datetime.date:
+    moment = str(document.get("ended_at") or document["started_at"])
+    return datetime.datetime.fromisoformat(moment).date()

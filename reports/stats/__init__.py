@@ -1,0 +1,1 @@
+"""Statistics that carry their uncertainty: quantiles, intervals, bootstrap, sample sizes."""

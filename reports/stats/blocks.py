@@ -1,0 +1,88 @@
+"""Latencies counted by time block and log-spaced bin: one pass, then any resampling is cheap.
+
+The bootstrap needs quantiles of thousands of reweighted samples. Counting once into bins
+0.2 % wide makes each of them a sum over bins instead of over samples, at an error below 0.1 %.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from reports.stats.estimate import Floats, Int64s
+
+BIN_WIDTH = 0.002
+"""Width of a bin in log(latency); a value moves by at most half of it."""
+
+_CHUNK = 1 << 22
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockCounts:
+    """`cumulative[block, bin]` samples up to a bin, `centres_us[bin]` ascending, `sums_us[block]`.
+
+    Cumulative, because sums of blocks are then cumulative too and no resample has to add up.
+    """
+
+    cumulative: Floats
+    centres_us: Floats
+    sums_us: Floats
+
+    @property
+    def totals(self) -> Floats:
+        """Samples of each block (blocks)."""
+        if self.cumulative.shape[1] == 0:
+            return np.zeros(len(self.cumulative))
+        totals: Floats = self.cumulative[:, -1]
+        return totals
+
+
+def count_by_block(
+    values_us: Int64s, block: npt.NDArray[np.integer], blocks: int, *, bin_width: float = BIN_WIDTH
+) -> BlockCounts:
+    """Count `values_us` (n) of time blocks `block` (n, 0..blocks-1); values below 1 us count as 1.
+
+    Works through slices so that its own memory does not grow with n.
+    """
+    if len(values_us) == 0:
+        empty = np.zeros((blocks, 0))
+        return BlockCounts(cumulative=empty, centres_us=np.zeros(0), sums_us=np.zeros(blocks))
+    first = int(np.log(max(1, int(values_us.min()))) / bin_width)
+    last = int(np.log(max(1, int(values_us.max()))) / bin_width) + 1
+    width = last - first + 1
+    counts = np.zeros(blocks * width)
+    sums = np.zeros(blocks)
+    for start in range(0, len(values_us), _CHUNK):
+        part = np.maximum(values_us[start : start + _CHUNK], 1).astype(np.float64)
+        part_block = block[start : start + _CHUNK].astype(np.int64)
+        sums += np.bincount(part_block, weights=part, minlength=blocks)
+        bins = (np.log(part) / bin_width).astype(np.int64) - first
+        counts += np.bincount(part_block * width + bins, minlength=blocks * width)
+    table = counts.reshape(blocks, width)
+    used = np.flatnonzero(table.any(axis=0))
+    centres = np.exp((used + first + 0.5) * bin_width)
+    return BlockCounts(
+        cumulative=np.cumsum(table[:, used], axis=1), centres_us=centres, sums_us=sums
+    )
+
+
+def quantiles_of_rows(
+    cumulative: Floats, centres_us: Floats, probabilities: Sequence[float]
+) -> Floats:
+    """Quantiles of each row of `cumulative` (rows, bins): (rows, probabilities), nearest rank.
+
+    A row without samples gives NaN.
+    """
+    out = np.full((len(cumulative), len(probabilities)), np.nan)
+    if cumulative.shape[1] == 0:
+        return out
+    totals = cumulative[:, -1]
+    filled = totals > 0
+    for column, p in enumerate(probabilities):
+        rank = np.maximum(np.ceil(totals * p - 1e-9), 1)
+        position = (cumulative >= rank[:, None]).argmax(axis=1)
+        out[filled, column] = centres_us[position[filled]]
+    return out

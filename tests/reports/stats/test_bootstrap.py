@@ -1,0 +1,122 @@
+"""The block bootstrap against an exact one, and its coverage where the truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reports.stats.blocks import count_by_block, quantiles_of_rows
+from reports.stats.bootstrap import (
+    block_weights,
+    resample_mean_ratio,
+    resample_quantile,
+    resample_quantile_ratios,
+)
+from reports.stats.estimate import Estimate, Floats, Int64s, Word, word_for
+
+BLOCKS = 40
+
+
+def _blocks(n: int) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
+    return (np.arange(n) * BLOCKS // n).astype(np.int32)
+
+
+@given(
+    st.lists(st.integers(1, 10**8), min_size=1, max_size=200),
+    st.sampled_from([0.5, 0.9, 0.99]),
+    st.integers(0, 2**32 - 1),
+)
+def test_counted_quantiles_are_those_of_the_weighted_sample(
+    values: list[int], p: float, seed: int
+) -> None:
+    data = np.array(values, dtype=np.int64)
+    counted = count_by_block(data, _blocks(len(data)), BLOCKS)
+    weights = block_weights(BLOCKS, resamples=5, generator=np.random.default_rng(seed))
+    got = quantiles_of_rows(weights @ counted.cumulative, counted.centres_us, [p])[:, 0]
+    for row, value in zip(weights, got, strict=True):
+        repeated = np.repeat(data, row[_blocks(len(data))].astype(int))
+        if len(repeated) == 0:
+            assert np.isnan(value)
+            continue
+        exact = np.quantile(repeated, p, method="inverted_cdf")
+        assert value == pytest.approx(exact, rel=0.0011)
+
+
+def test_nothing_counted_gives_no_interval() -> None:
+    empty = count_by_block(np.zeros(0, np.int64), np.zeros(0, np.int32), BLOCKS)
+    weights = block_weights(BLOCKS, resamples=50, generator=np.random.default_rng(1))
+    (drawn,) = resample_quantile_ratios(empty, empty, [0.5], weights=weights, confidence=0.9)
+    assert drawn.interval is None
+    assert resample_quantile(empty, 0.5, weights=weights, confidence=0.9) is None
+
+
+def test_two_identical_arms_have_a_ratio_of_one_without_doubt() -> None:
+    data = np.random.default_rng(5).lognormal(10, 1, 4000).astype(np.int64)
+    counted = count_by_block(data, _blocks(4000), BLOCKS)
+    weights = block_weights(BLOCKS, resamples=300, generator=np.random.default_rng(1))
+    for drawn in resample_quantile_ratios(
+        counted, counted, [0.5, 0.95], weights=weights, confidence=0.9
+    ):
+        assert drawn.interval == (1, 1)
+    mean = resample_mean_ratio(counted, counted, weights=weights, confidence=0.9)
+    assert mean.interval == pytest.approx((1, 1))
+
+
+def test_the_same_seed_gives_the_same_weights() -> None:
+    first, second = (
+        block_weights(7, resamples=9, generator=np.random.default_rng(3)) for _ in range(2)
+    )
+    assert (first == second).all()
+    assert (first.sum(axis=1) == 7).all()
+
+
+def _autocorrelated(generator: np.random.Generator, n: int) -> Floats:
+    """An AR(1) series with coefficient 0.8 and unit variance."""
+    noise = generator.normal(0, np.sqrt(1 - 0.8**2), n)
+    series = np.empty(n)
+    series[0] = generator.normal()
+    for i in range(1, n):
+        series[i] = 0.8 * series[i - 1] + noise[i]
+    return series
+
+
+@pytest.mark.parametrize("truth", [1.0, 1.2])
+def test_a_90_percent_interval_covers_the_true_ratio_nine_times_in_ten(truth: float) -> None:
+    n, trials = 2400, 150
+    generator = np.random.default_rng(20240501)
+    weights = block_weights(BLOCKS, resamples=300, generator=generator)
+    covered = np.zeros(2)
+    for _ in range(trials):
+        # Both arms share the load of the moment and have a noise of their own.
+        load = _autocorrelated(generator, n)
+        one, two = (
+            count_by_block(_latency(load, generator, factor), _blocks(n), BLOCKS)
+            for factor in (1.0, truth)
+        )
+        drawn = resample_quantile_ratios(one, two, [0.5, 0.95], weights=weights, confidence=0.9)
+        for at, found in enumerate(drawn):
+            assert found.interval is not None
+            covered[at] += found.interval[0] <= truth <= found.interval[1]
+    assert ((covered / trials > 0.83) & (covered / trials < 0.97)).all(), covered / trials
+
+
+def _latency(load: Floats, generator: np.random.Generator, factor: float) -> Int64s:
+    noise = generator.normal(0, 0.5, len(load))
+    return (factor * 50_000 * np.exp(0.5 * load + noise)).astype(np.int64)
+
+
+@pytest.mark.parametrize(
+    ("interval", "word"),
+    [
+        ((0.7, 0.9), Word.IMPROVED),
+        ((1.1, 1.3), Word.WORSE),
+        ((0.9, 1.1), Word.NO_CLEAR_CHANGE),
+        ((1.0, 1.0), Word.NO_CLEAR_CHANGE),
+        (None, Word.CANNOT_TELL),
+    ],
+)
+def test_words_follow_the_interval(interval: tuple[float, float] | None, word: Word) -> None:
+    ratio = Estimate(value=1.0, interval=interval, n=9, method="test")
+    assert word_for(ratio) is word
