@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import replay.demo
+from replay.demo.data import SEED
 from replay.demo.drive import collect_log, drive_traffic
-from replay.demo.world import LOG_NAME, SEED, demo_server
+from replay.demo.world import LOG_NAME, demo_server
 from replay.errors import ExitCode, FourstepError, UsageError
 
 _MARK = ".fourstep-demo"
