@@ -111,4 +111,9 @@ def main() -> NoReturn:
             traceback.print_exc()
         print(describe(error), file=sys.stderr)
         sys.exit(getattr(error, "exit_code", ExitCode.UNREADABLE))
+    except Exception:
+        # Python would exit 1, which means NO-GO here: a defect of ours decides nothing.
+        traceback.print_exc()
+        print("error: a defect in fourstep; nothing was decided", file=sys.stderr)
+        sys.exit(ExitCode.UNDECIDED)
     sys.exit(ExitCode.DONE)
