@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from replay.errors import Unreadable
-from replay.run import Run
+from replay.run import Ledger, Run
 from replay.workload import Workload
 
 _CURVE_BINS = 60
@@ -120,20 +120,17 @@ def _workload_lines(document: Mapping[str, Any]) -> list[str]:
 
 
 def _run_lines(document: Mapping[str, Any]) -> list[str]:
-    ledger, dials = document["ledger"], document["dials"]
-    skipped = ledger["skipped"]
+    dials, ended_at = document["dials"], document["ended_at"]
+    ended = f"ended {ended_at} by {document['ended_by']}" if ended_at else "not ended"
     lines = [
         f"run         {document['run']}",
         f"target      {document['target']['kind']} at {document['target']['host']}",
         f"workload    {document['workload']['uri']}",
-        f"started     {document['started_at']}, "
-        + (f"ended {document['ended_at']} by {document['ended_by']}"
-           if document["ended_at"] else "not ended"),
+        f"started     {document['started_at']}, {ended}",
         f"dials       scale {dials['scale']:g}, speed {dials['speed']:g}, seed {dials['seed']}",
-        f"planned {ledger['planned']:,} = ok {ledger['ok']:,} + error {ledger['error']:,}"
-        f" + timeout {ledger['timeout']:,} + cancelled {ledger['cancelled']:,}"
-        f" + skipped {sum(skipped.values()):,} + unknown {ledger['unknown']:,}",
-    ]  # fmt: skip
+        Ledger.from_json(document["ledger"]).in_words,
+    ]
+    skipped = document["ledger"]["skipped"]
     return lines + [f"  skipped   {n:>10,}  {reason}" for reason, n in skipped.items()]
 
 

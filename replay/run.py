@@ -80,6 +80,15 @@ class Ledger:
         """True when planned = ok + error + timeout + cancelled + skipped + unknown."""
         return self.planned == self.ended + self.unknown
 
+    @property
+    def in_words(self) -> str:
+        """The equation."""
+        return (
+            f"planned {self.planned:,} = ok {self.ok:,} + error {self.error:,}"
+            f" + timeout {self.timeout:,} + cancelled {self.cancelled:,}"
+            f" + skipped {self.skipped.total():,} + unknown {self.unknown:,}"
+        )
+
     def as_json(self) -> dict[str, Any]:
         """The `ledger` object of run.json and verdict.json."""
         return {
@@ -91,6 +100,11 @@ class Ledger:
             "skipped": dict(self.skipped.most_common()),
             "unknown": self.unknown,
         }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Ledger:
+        """The inverse of `as_json`."""
+        return cls(**{**document, "skipped": Counter(document["skipped"])})
 
     @classmethod
     def of_samples(cls, planned: int, samples: Iterator[pa.Table]) -> Ledger:
@@ -179,8 +193,3 @@ def read_stream(path: Path) -> pa.Table:
         # A batch cut off in the middle: the statements in it are the ledger's `unknown`.
         pass
     return pa.Table.from_batches(batches, schema=SAMPLES)
-
-
-def workload_reference(uri: str, sha256: str) -> Mapping[str, str]:
-    """How a run names the workload it replayed."""
-    return {"uri": uri, "sha256": sha256}

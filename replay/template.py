@@ -95,40 +95,91 @@ def template_id_of(text: str) -> str:
 
 
 class Templater:
-    """Templates of many statements: each distinct text without its literals is scanned once.
-
-    The cache is keyed by a cheap substitution that is exact only where no comment, backslash or
-    dollar quote can shift the quotes; other texts take the slow way every time.
-    """
+    """Templates of many statements: each distinct text without its literals is scanned once."""
 
     def __init__(self, *, dialect: str = "postgres", entries: int = 50_000) -> None:
         self._dialect = dialect
         self._scan_once = lru_cache(maxsize=entries)(self._normalise)
-        self._quick = _QUICK_LITERAL.sub
 
     def template(self, sql: str) -> tuple[str, str]:
         """`(template_id, normalised text)` of one statement."""
-        if _SLOW.search(sql):
-            return self._normalise(sql)
-        return self._scan_once(self._quick(_keep_identifier, sql))
+        parts = split_quickly(sql, dialect=self._dialect)
+        if parts is None:
+            parts = split_quickly(sql[slice(*trim(sql))], dialect=self._dialect)
+            if parts is None:
+                return self._normalise(sql)
+        # A number stands for every number and a string for every string, so that a key scans like
+        # the text it came from: the same kinds of token at the same places.
+        parts[1::2] = [_EMPTY.get(literal[0], "0") for literal in parts[1::2]]
+        return self._scan_once("".join(parts))
 
     def _normalise(self, sql: str) -> tuple[str, str]:
         found = normalise(sql, dialect=self._dialect)
         return found.template_id, found.text
 
 
-# A number stands for every number and a string for every string, so that a key scans like the text
-# it came from: the same kinds of token at the same places.
-_QUICK_LITERAL = re.compile(
-    r"""("(?:[^"]|"")*")|('(?:[^']|'')*')|(?<![\w$.])\d+(?:\.\d+)?(?![\w.])"""
+_EMPTY = {"'": "''", '"': '""'}
+# Each match begins with one of a few characters, which the regex engine finds fastest if they stand
+# alone at the front; what may follow is told by looking back at them.
+_QUICK = re.compile(
+    r"""(["`'0-9](?:
+      (?<=")[^"]*(?:""[^"]*)*"
+    | (?<=`)[^`]*`
+    | (?<=')(?<!\w')[^']*(?:''[^']*)*'
+    | (?<=[0-9])(?<![\w$.][0-9])[0-9]*(?:\.[0-9]+)?(?![\w.])
+    ))""",
+    re.VERBOSE,
 )
-_SLOW = re.compile(r"--|/\*|\\|\$[^\d]|`|&'")
+# What can shift a quote or hide one: comments, dollar quotes, and quotes that belong to nothing
+# found (E'', N'', an open string).
+_SLOW = re.compile(r"""--|/\*|\$[^\d]|['"`]""")
+_HEAD = re.compile(r"(?:\s*(?:--[^\n]*\n|/\*(?:[^*/]|\*(?!/)|/(?!\*))*\*/))*\s*")
+_TRAILING = "; \t\r\n"
 
 
-def _keep_identifier(found: re.Match[str]) -> str:
-    if found[1]:
-        return found[1]
-    return "''" if found[2] else "0"
+def split_quickly(sql: str, *, dialect: str) -> list[str] | None:
+    """Text and literals in turn, text first and last; signs and rare forms of number stay text.
+
+    None where one regular expression cannot tell and only `split_exactly` can.
+    """
+    parts = _QUICK.split(sql)
+    between = "?".join(parts[::2])
+    mysql = dialect == "mysql"
+    if _SLOW.search(between) or (mysql and ("\\" in sql or "#" in between)):
+        return None
+    if "`" in sql or ('"' in sql and not mysql):
+        kept = parts[:1]
+        for found, text in zip(parts[1::2], parts[2::2], strict=True):
+            if found[0] == "`" or (found[0] == '"' and not mysql):
+                kept[-1] += found + text
+            else:
+                kept += (found, text)
+        return kept
+    return parts
+
+
+def split_exactly(sql: str, *, dialect: str) -> list[str]:
+    """Text and literals in turn, whatever the text; signs stay outside as in `split_quickly`."""
+    parts, at = [], 0
+    for literal in normalise(sql, dialect=dialect).literals:
+        unsigned = literal.text.lstrip("+- \t\r\n") if literal.kind == "number" else literal.text
+        start = literal.end - len(unsigned)
+        parts += [sql[at:start], unsigned]
+        at = literal.end
+    return [*parts, sql[at:]]
+
+
+def trim(sql: str) -> tuple[int, int]:
+    """`(start, stop)` of a statement within its comments before and after, and semicolons."""
+    found = _HEAD.match(sql)
+    assert found is not None, "the pattern matches nothing at all too"
+    start, stop = found.end(), len(sql.rstrip(_TRAILING))
+    if sql.endswith("*/", start, stop):
+        begin = sql.rfind("/*", start, stop)
+        # An inner end means nested comments, which are left to the exact scan.
+        if begin >= 0 and "*/" not in sql[begin : stop - 2]:
+            stop = len(sql[:begin].rstrip(_TRAILING))
+    return start, max(start, stop)
 
 
 def _scan(sql: str, dialect: str) -> list[_Token]:

@@ -91,6 +91,14 @@ class Timetable:
         order = np.lexsort((-steps, stamps))
         return int(np.cumsum(steps[order]).max())
 
+    @property
+    def in_words(self) -> str:
+        """What a user is told before a run."""
+        return (
+            f"{self.statements:,} statements in {self.sessions:,} sessions "
+            f"(at most {self.peak_sessions():,} at once) over {self.length_us / 1e6:.1f} s"
+        )
+
     def shard(self, chosen: npt.NDArray[np.bool_]) -> Timetable:
         """The same without the sessions that are not chosen."""
         lengths = np.diff(self.starts)

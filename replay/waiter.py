@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import gevent
+from gevent import getcurrent
 from gevent.hub import Waiter
 
 _READ, _WRITE = 1, 2
@@ -44,7 +45,7 @@ class SocketWaiter:
 
     def readable(self) -> None:
         """Return when there is something to read, or the other side is gone."""
-        self._hub.wait(self._read)
+        self._await(self._read)
 
     def writable(self) -> None:
         """Return when there is room to write or something to read.
@@ -53,7 +54,15 @@ class SocketWaiter:
         """
         if self._write is None:
             self._write = self._hub.loop.io(self._read.fd, _READ | _WRITE)
-        self._hub.wait(self._write)
+        self._await(self._write)
+
+    def _await(self, watcher: Any) -> None:  # noqa: ANN401  gevent's
+        # What hub.wait does, without an object of its own for each wait.
+        watcher.start(getcurrent().switch)
+        try:
+            self._hub.switch()
+        finally:
+            watcher.stop()
 
     def pause(self) -> None:
         """Let every other greenlet that is ready run."""

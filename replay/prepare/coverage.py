@@ -1,22 +1,23 @@
 """How much of a workload 2.0 can be asked: the words for it and their weight.
 
-Apart from `prepare` because the result outlives the run that made it: verbs print it, reports
-quote it.
+Apart from `prepare` because the result outlives the run that made it: any prepared workload has it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from replay.workload import Workload
+
 
 class CoverageWord(StrEnum):
-    """What prepare did to a template; later words weigh more than earlier ones."""
+    """What prepare did to a template."""
 
-    UNCHANGED = "unchanged"
     TRANSLATED = "translated"
+    UNCHANGED = "unchanged"
     OVERRIDDEN = "overridden"
     UNSUPPORTED = "unsupported"
 
@@ -53,22 +54,22 @@ class Coverage:
     """Lines of overrides in the places file that no template of this workload needed."""
 
     def rows(self) -> list[CoverageRow]:
-        """One row a word, in the order translated, unchanged, overridden, unsupported."""
-        statements = sum(each.statements for each in self.templates)
-        duration_us = sum(each.total_duration_us for each in self.templates)
+        """One row a word."""
+        all_statements = sum(each.statements for each in self.templates)
+        all_us = sum(each.total_duration_us for each in self.templates)
         rows = []
-        for word in _PRINTED:
+        for word in CoverageWord:
             of_word = [each for each in self.templates if each.word is word]
-            own_statements = sum(each.statements for each in of_word)
-            own_us = sum(each.total_duration_us for each in of_word)
+            statements = sum(each.statements for each in of_word)
+            total_us = sum(each.total_duration_us for each in of_word)
             rows.append(
                 CoverageRow(
                     word=word,
                     templates=len(of_word),
-                    statements=own_statements,
-                    statements_share=own_statements / statements if statements else None,
-                    total_duration_us=own_us,
-                    time_share=own_us / duration_us if duration_us else None,
+                    statements=statements,
+                    statements_share=statements / all_statements if all_statements else None,
+                    total_duration_us=total_us,
+                    time_share=total_us / all_us if all_us else None,
                 )
             )
         return rows
@@ -80,48 +81,20 @@ class Coverage:
     def as_json(self) -> dict[str, Any]:
         """One document with the rows and each template that has a note."""
         return {
-            "coverage": [
-                {
-                    "word": row.word.value,
-                    "templates": row.templates,
-                    "statements": row.statements,
-                    "statements_share": row.statements_share,
-                    "total_duration_us": row.total_duration_us,
-                    "time_share": row.time_share,
-                }
-                for row in self.rows()
-            ],
-            "notes": [
-                {
-                    "template_id": each.template_id,
-                    "word": each.word.value,
-                    "note": each.note,
-                    "statements": each.statements,
-                    "total_duration_us": each.total_duration_us,
-                }
-                for each in self.templates
-                if each.note
-            ],
+            "coverage": [asdict(row) for row in self.rows()],
+            "notes": [asdict(each) for each in self.templates if each.note],
             "unused_overrides": list(self.unused_overrides),
         }
 
 
-_PRINTED = (
-    CoverageWord.TRANSLATED,
-    CoverageWord.UNCHANGED,
-    CoverageWord.OVERRIDDEN,
-    CoverageWord.UNSUPPORTED,
-)
-
-
-def coverage_of(
-    templates: Iterable[TemplateCoverage], *, unused_overrides: Iterable[int] = ()
-) -> Coverage:
-    """Coverage with its templates in order of weight."""
-    ordered = sorted(
-        templates, key=lambda each: (-each.total_duration_us, -each.statements, each.template_id)
+def coverage_of(prepared: Workload, *, unused_overrides: Iterable[int] = ()) -> Coverage:
+    """The coverage that a prepared workload's templates tell."""
+    columns = ["template_id", "coverage", "note", "statements", "total_duration_us"]
+    templates = tuple(
+        TemplateCoverage(word=CoverageWord(row.pop("coverage")), **row)
+        for row in prepared.templates(columns).to_pylist()
     )
-    return Coverage(templates=tuple(ordered), unused_overrides=tuple(sorted(unused_overrides)))
+    return Coverage(templates=templates, unused_overrides=tuple(sorted(unused_overrides)))
 
 
 def coverage_text(coverage: Coverage) -> str:

@@ -1,34 +1,13 @@
-"""A statement's text cut at its literals, so that one translation serves many statements.
-
-Apart from `replay.template`, whose scan is exact but too slow for every statement: most texts are
-cut here by one regular expression, and only those with comments inside, backslashes or dollar
-quotes take the exact scan.
-"""
+"""A statement's text cut at its literals, so that one translation serves many statements."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from replay.template import normalise, shape
+from replay.template import shape, split_exactly, split_quickly, trim
 
-# Each match begins with one of a few characters, which the regex engine finds fastest if they stand
-# alone at the front; what may follow is told by looking back at them.
-_QUICK = re.compile(
-    r"""["`'0-9](?:
-      (?<=")[^"]*(?:""[^"]*)*"
-    | (?<=`)[^`]*`
-    | (?<=')(?<!\w')[^']*(?:''[^']*)*'
-    | (?<=[0-9])(?<![\w$.][0-9])[0-9]*(?:\.[0-9]+)?(?![\w.])
-    )""",
-    re.VERBOSE,
-)
-# What can shift a quote or hide one, where it stands outside the literals found: comments, dollar
-# quotes, and quotes that belong to no literal found (E'', N'', U&'').
-_SLOW = re.compile(r"--|/\*|\$[^\d]|'")
-_SLOW_MYSQL = re.compile(_SLOW.pattern + "|#")
-_HEAD = re.compile(r"(?:\s*(?:--[^\n]*\n|/\*(?:[^*/]|\*(?!/)|/(?!\*))*\*/))*\s*")
-_TRAILING = "; \t\r\n"
 _WRAPPING = re.compile(
     r"(?:declare\s+\w+\s+(?:(?:binary|asensitive|insensitive|no|scroll)\s+)*cursor\s+"
     r"(?:with(?:out)?\s+hold\s+)?for\s+"
@@ -43,7 +22,7 @@ _INTEGER_DIGITS = 18
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A statement as `head + between[0] + literals[0] + between[1] + ... + tail`.
+    """A statement as `head`, its body's text and literals in turn (`parts`), and `tail`.
 
     `head` holds leading comments and what wraps a query (`DECLARE c CURSOR FOR`), `tail` semicolons
     and a trailing comment. Statements of one `key` differ only in head, tail, literals and white
@@ -53,88 +32,47 @@ class Cut:
     """
 
     head: str
-    between: tuple[str, ...]
-    literals: tuple[str, ...]
+    parts: tuple[str, ...]
     classes: str
     tail: str
     key: str
 
     @property
+    def literals(self) -> tuple[str, ...]:
+        """The literals as 1.0 had them, quotes included, signs not."""
+        return self.parts[1::2]
+
+    @property
     def body(self) -> str:
         """The statement without head and tail."""
-        return self.filled(self.literals)
-
-    def filled(self, literals: tuple[str, ...] | list[str]) -> str:
-        """The body with other literals in place of its own."""
-        parts = [self.between[0]]
-        for literal, text in zip(literals, self.between[1:], strict=True):
-            parts += (literal, text)
-        return "".join(parts)
+        return "".join(self.parts)
 
 
 def cut(sql: str, *, dialect: str) -> Cut:
     """Cut one statement's text; never fails, whatever the text."""
-    head, body, tail = _trim(sql)
-    between, literals = _taken(body, _matched(body))
-    slow = _is_slow(body, between, dialect)
-    if slow:
-        between, literals = _taken(body, _scanned(body, dialect))
-    classes = "".join(map(_class_of, literals))
-    # Signs stay outside the literals, so a shape that hides them needs them beside it.
-    key = (
-        "\n".join((shape(body, dialect=dialect), *(text[-1:] for text in between)))
-        if slow
-        else "?".join(between)
-    )
-    return Cut(head, tuple(between), tuple(literals), classes, tail, f"{classes}\n{key}")
-
-
-def _is_slow(body: str, between: list[str], dialect: str) -> bool:
-    if dialect == "mysql":
-        return "\\" in body or '"' in body or _SLOW_MYSQL.search("?".join(between)) is not None
-    return "\\" in body or "`" in body or _SLOW.search("?".join(between)) is not None
-
-
-def _taken(body: str, spans: list[tuple[int, int]]) -> tuple[list[str], list[str]]:
-    between: list[str] = []
-    literals: list[str] = []
-    at = 0
-    for start, stop in spans:
-        between.append(body[at:start])
-        literals.append(body[start:stop])
-        at = stop
-    between.append(body[at:])
-    return between, literals
-
-
-def _trim(sql: str) -> tuple[str, str, str]:
-    found = _HEAD.match(sql)
-    assert found is not None, "the pattern matches nothing at all too"
-    start = found.end()
+    start, stop = trim(sql)
     wrapping = _WRAPPING.match(sql, start)
     if wrapping:
         start = wrapping.end()
-    stop = len(sql)
-    stop = len(sql.rstrip(_TRAILING))
-    if sql[:stop].endswith("*/"):
-        begin = sql.rfind("/*", start, stop)
-        # An inner end means nested comments, which are left to the exact scan.
-        if begin >= 0 and "*/" not in sql[begin : stop - 2]:
-            stop = len(sql[:begin].rstrip(_TRAILING))
-    stop = max(start, stop)
-    return sql[:start], sql[start:stop], sql[stop:]
+        stop = max(start, stop)
+    body = sql[start:stop]
+    parts = split_quickly(body, dialect=dialect)
+    if parts is not None:
+        key = "\0".join(parts[::2])
+    else:
+        parts = split_exactly(body, dialect=dialect)
+        # Signs stay outside the literals, so a shape that hides them needs them beside it.
+        signs = (text.rstrip()[-1:] for text in parts[::2])
+        key = "\0".join((shape(body, dialect=dialect), *signs))
+    classes = "".join(map(_class_of, parts[1::2]))
+    return Cut(sql[:start], tuple(parts), classes, sql[stop:], f"{classes}\0{key}")
 
 
-def _matched(body: str) -> list[tuple[int, int]]:
-    return [found.span() for found in _QUICK.finditer(body) if body[found.start()] not in '"`']
-
-
-def _scanned(body: str, dialect: str) -> list[tuple[int, int]]:
-    spans = []
-    for literal in normalise(body, dialect=dialect).literals:
-        unsigned = literal.text.lstrip("+- \t\r\n") if literal.kind == "number" else literal.text
-        spans.append((literal.end - len(unsigned), literal.end))
-    return spans
+def fill(parts: Sequence[str], literals: Sequence[str]) -> str:
+    """Text with these literals between its parts, in place of those it had."""
+    filled = list(parts)
+    filled[1::2] = literals
+    return "".join(filled)
 
 
 def _class_of(literal: str) -> str:

@@ -10,19 +10,25 @@ import re
 
 from sqlglot import exp
 
-from replay.prepare.unsupported import UnsupportedError
 
-_REDSHIFT_NODES: tuple[tuple[type[exp.Expr], str], ...] = (
-    (exp.Filter, "FILTER on an aggregate"),
-    (exp.Lateral, "LATERAL"),
-    (exp.GenerateSeries, "generate_series"),
-    (exp.ExplodingGenerateSeries, "generate_series"),
-    (exp.Array, "an array"),
-    (exp.ArrayAgg, "array_agg"),
-    (exp.NullSafeEQ, "IS NOT DISTINCT FROM"),
-    (exp.NullSafeNEQ, "IS DISTINCT FROM"),
-    (exp.Lock, "row locks (FOR UPDATE)"),
-)
+class UnsupportedError(Exception):
+    """A statement has no faithful form on 2.0: a result, not a failure.
+
+    The text names the construct and holds no literal of a user.
+    """
+
+
+_REDSHIFT_NODES: dict[type[exp.Expr], str] = {
+    exp.Filter: "FILTER on an aggregate",
+    exp.Lateral: "LATERAL",
+    exp.GenerateSeries: "generate_series",
+    exp.ExplodingGenerateSeries: "generate_series",
+    exp.Array: "an array",
+    exp.ArrayAgg: "array_agg",
+    exp.NullSafeEQ: "IS NOT DISTINCT FROM",
+    exp.NullSafeNEQ: "IS DISTINCT FROM",
+    exp.Lock: "row locks (FOR UPDATE)",
+}
 _REDSHIFT_FUNCTIONS = frozenset(
     "pg_sleep unnest array_to_string string_to_array json_agg jsonb_agg row_to_json "
     "to_json to_jsonb json_build_object jsonb_build_object jsonb_array_elements "
@@ -33,12 +39,13 @@ _MYSQL_FUNCTIONS = frozenset(
     "last_insert_id found_rows sleep convert_tz period_diff makedate sec_to_time time_to_sec "
     "get_lock release_lock json_unquote json_contains regexp_instr".split()
 )
-_REDSHIFT_COMMANDS = frozenset(
-    "savepoint release listen unlisten notify discard deallocate".split()
-)
 _TRANSACTION = frozenset("begin start commit end rollback abort".split())
+_SESSION = frozenset(
+    "set reset show fetch move close deallocate discard listen unlisten notify savepoint release "
+    "execute use lock unlock kill flush".split()
+)
+_NOT_OF_REDSHIFT = frozenset("savepoint release listen unlisten notify discard deallocate".split())
 _FIRST_WORD = re.compile(r"\s*([A-Za-z]+)")
-_POSTGRES_FAMILY = frozenset({"postgres", "redshift"})
 
 
 def first_word(sql: str) -> str:
@@ -48,27 +55,17 @@ def first_word(sql: str) -> str:
 
 
 def passes_as_it_is(sql: str, *, read: str, write: str) -> bool:
-    """True for transaction control and session chatter that the target takes word for word.
+    """True for transaction control and session commands that the target takes word for word.
 
     Raises:
         UnsupportedError: it is such a command and the target does not know it.
     """
     word = first_word(sql)
-    if word in _TRANSACTION:
-        return True
-    if write == "redshift" and word in _REDSHIFT_COMMANDS:
+    if word in _SESSION and read == "mysql":
+        raise UnsupportedError(f"`{word}` of {read} has no counterpart in {write}")
+    if word in _NOT_OF_REDSHIFT and write == "redshift":
         raise UnsupportedError(f"`{word}` is not a command of redshift")
-    if word not in _CHATTER:
-        return False
-    if {read, write} <= _POSTGRES_FAMILY:
-        return True
-    raise UnsupportedError(f"`{word}` of {read} has no counterpart in {write}")
-
-
-_CHATTER = frozenset(
-    "set reset show fetch move close deallocate discard listen unlisten notify savepoint release "
-    "execute use lock unlock kill flush".split()
-)
+    return word in _TRANSACTION or word in _SESSION
 
 
 def refuse_unsupported(tree: exp.Expr, *, read: str, write: str) -> None:
@@ -76,29 +73,25 @@ def refuse_unsupported(tree: exp.Expr, *, read: str, write: str) -> None:
 
     Modifiers that only steer MySQL's planner are taken away.
     """
+    lacking = _MYSQL_FUNCTIONS if read == "mysql" else frozenset[str]()
+    # What sqlglot knows by name it writes as Redshift has it.
+    lacking_unknown = lacking | (_REDSHIFT_FUNCTIONS if write == "redshift" else set())
     for node in tree.walk():
-        if read == "mysql":
-            _refuse_mysql(node, write)
+        if read == "mysql" and isinstance(node, exp.Select):
+            # STRAIGHT_JOIN, SQL_NO_CACHE and the like ask for a plan, not for another answer.
+            node.set("operation_modifiers", None)
+        if isinstance(node, exp.Anonymous):
+            _refuse_names([node.name], lacking_unknown, write)
+        elif isinstance(node, exp.Func):
+            _refuse_names(node.sql_names(), lacking, write)
         if write == "redshift":
-            _refuse_for_redshift(node)
+            if type(node) in _REDSHIFT_NODES:
+                raise UnsupportedError(f"redshift has no {_REDSHIFT_NODES[type(node)]}")
+            if isinstance(node, exp.GroupConcat) and isinstance(node.this, exp.Order):
+                raise UnsupportedError("an ordered string_agg needs LISTAGG ... WITHIN GROUP")
 
 
-def _refuse_mysql(node: exp.Expr, write: str) -> None:
-    if isinstance(node, exp.Select):
-        # STRAIGHT_JOIN, SQL_NO_CACHE and the like ask for a plan, not for another answer.
-        node.set("operation_modifiers", None)
-    if isinstance(node, exp.Func):
-        names = [node.name] if isinstance(node, exp.Anonymous) else node.sql_names()
-        for name in names:
-            if name.lower() in _MYSQL_FUNCTIONS:
-                raise UnsupportedError(f"{write} has no {name.lower()}()")
-
-
-def _refuse_for_redshift(node: exp.Expr) -> None:
-    for kind, name in _REDSHIFT_NODES:
-        if isinstance(node, kind):
-            raise UnsupportedError(f"redshift has no {name}")
-    if isinstance(node, exp.Anonymous) and node.name.lower() in _REDSHIFT_FUNCTIONS:
-        raise UnsupportedError(f"redshift has no {node.name.lower()}()")
-    if isinstance(node, exp.GroupConcat) and isinstance(node.this, exp.Order):
-        raise UnsupportedError("an ordered string_agg needs LISTAGG ... WITHIN GROUP")
+def _refuse_names(names: list[str], lacking: frozenset[str], write: str) -> None:
+    for name in names:
+        if name.lower() in lacking:
+            raise UnsupportedError(f"{write} has no {name.lower()}()")

@@ -6,20 +6,20 @@ Read from `places.toml`. Names are matched as PostgreSQL folds them, in lower ca
 from __future__ import annotations
 
 import difflib
+import graphlib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from replay.artefact import sha256_of
 from replay.errors import UsageError
-from replay.prepare.override import Override, parse_pieces, slot_sizes
+from replay.prepare.override import Override, parse_slots, slot_sizes
 from replay.template import normalise
 
 
@@ -27,9 +27,9 @@ from replay.template import normalise
 class JoinPlace:
     """A further table that holds columns of an old one; `left` keeps rows without a match."""
 
-    table: exp.Table
+    table: exp.Expr
     on: exp.Expr
-    kind: str
+    left: bool
     needs: frozenset[str]
     """Other joins that `on` refers to."""
 
@@ -43,7 +43,7 @@ class TablePlace:
     """
 
     old: str
-    to: exp.Table
+    to: exp.Expr
     columns: Mapping[str, exp.Expr]
     joins: Mapping[str, JoinPlace]
 
@@ -55,7 +55,6 @@ class Places:
     tables: Mapping[str, TablePlace]
     default_schema: str
     overrides: Mapping[str, Override]
-    sha256: str
 
     def find(self, table: exp.Table) -> TablePlace | None:
         """The place of a table reference, or None where it stays."""
@@ -70,8 +69,11 @@ class Places:
         return re.compile(rf"(?<!\w)(?:{'|'.join(names)})(?!\w)", re.IGNORECASE) if names else None
 
 
-def read_places(path: Path, *, read: str, write: str) -> Places:
-    """Read and check a places file; `read` and `write` are the dialects of old and new SQL.
+def read_places(path: Path, *, read: str, write: str, templates: Mapping[str, str]) -> Places:
+    """Read and check a places file.
+
+    `read` and `write` are the dialects of old and new SQL, `templates` the texts of the workload's
+    templates by id.
 
     Raises:
         UsageError: it cannot be read, or has mistakes; lists all of them with their lines.
@@ -83,8 +85,8 @@ def read_places(path: Path, *, read: str, write: str) -> Places:
         raise UsageError(f"`{path}` cannot be read", hint="name a places file") from error
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"`{path}` is not TOML: {error}", hint="see docs/prepare.md") from None
-    reader = _Reader(text=text, read=read, write=write)
-    places = reader.places(document, sha256=sha256_of(path))
+    reader = _Reader(text=text, read=read, write=write, templates=templates)
+    places = reader.places(document)
     if reader.problems:
         found = "\n".join(f"  {problem}" for problem in reader.problems)
         raise UsageError(
@@ -94,210 +96,170 @@ def read_places(path: Path, *, read: str, write: str) -> Places:
     return places
 
 
+_Path = tuple[str, ...]
+
+_KEYS: Mapping[str, Mapping[str, type]] = {
+    "file": {"default_schema": str, "tables": dict, "overrides": list},
+    "table": {"to": str, "columns": dict, "joins": dict},
+    "join": {"table": str, "on": str, "kind": str},
+    "override": {"template": str, "source": str, "sql": str, "slots": list, "note": str},
+}
+_REQUIRED = frozenset({"to", "table", "on", "sql"})
+_WANTED: Mapping[type, str] = {str: "a string that is not empty", dict: "a table", list: "a list"}
+
+
 class _Reader:
     """Turns a document into places and collects what is wrong with it."""
 
-    def __init__(self, *, text: str, read: str, write: str) -> None:
-        self._lines = text.splitlines()
+    def __init__(self, *, text: str, read: str, write: str, templates: Mapping[str, str]) -> None:
+        self._lines = _lines_of(text)
         self._read = read
         self._write = write
+        self._templates = templates
         self.problems: list[str] = []
 
-    def places(self, document: Mapping[str, Any], *, sha256: str) -> Places:
-        self._known(document, ("default_schema", "tables", "overrides"), ())
-        schema = self._text(document, "default_schema", (), default="public")
+    def places(self, document: Mapping[str, Any]) -> Places:
+        top = self._checked(document, "file", ())
         tables = {
             old.lower(): self._table(old, entry, ("tables", old))
-            for old, entry in self._mapping(document, "tables", ()).items()
-            if self._is_table(entry, ("tables", old))
+            for old, entry in top["tables"].items()
         }
         overrides: dict[str, Override] = {}
-        for number, entry in enumerate(self._list(document, "overrides")):
-            override = self._override(entry, ("overrides", f"#{number + 1}"))
-            if override is None:
-                continue
+        for number, entry in enumerate(top["overrides"], start=1):
+            override = self._override(entry, ("overrides", f"#{number}"))
             if override.template_id in overrides:
-                self._problem(("overrides", f"#{number + 1}"), "overrides a template twice")
+                self._problem(("overrides", f"#{number}"), "overrides a template twice")
             overrides[override.template_id] = override
-        return Places(
-            tables=tables,
-            default_schema=schema.lower(),
-            overrides=overrides,
-            sha256=sha256,
-        )
+        schema = (top["default_schema"] or "public").lower()
+        return Places(tables=tables, default_schema=schema, overrides=overrides)
 
-    def _table(self, old: str, entry: Mapping[str, Any], path: tuple[str, ...]) -> TablePlace:
-        self._known(entry, ("to", "columns", "joins"), path)
+    def _table(self, old: str, entry: object, path: _Path) -> TablePlace:
+        given = self._checked(entry, "table", path)
         joins = {
             name.lower(): self._join(joined, (*path, "joins", name))
-            for name, joined in self._mapping(entry, "joins", path).items()
-            if self._is_table(joined, (*path, "joins", name))
+            for name, joined in given["joins"].items()
         }
-        self._refuse_cycles(joins, path)
-        columns: dict[str, exp.Expr] = {}
-        for name, sql in self._mapping(entry, "columns", path).items():
-            where = (*path, "columns", name)
-            if not isinstance(sql, str):
-                self._problem(where, "must be a string: a column or an expression")
-                continue
-            columns[name.lower()] = self._expression(sql, where)
-            self._known_joins(columns[name.lower()], joins, where)
         for name, join in joins.items():
-            self._known_joins(join.on, {**joins, name: join}, (*path, "joins", name, "on"))
-        return TablePlace(
-            old=old.lower(), to=self._to(entry, "to", path), columns=columns, joins=joins
-        )
+            self._refuse_unknown(join.needs, joins, (*path, "joins", name, "on"))
+        try:
+            graphlib.TopologicalSorter({name: join.needs for name, join in joins.items()}).prepare()
+        except graphlib.CycleError as error:
+            for name in sorted(set(error.args[1])):
+                self._problem((*path, "joins", name, "on"), "the joins need each other in a circle")
+        columns: dict[str, exp.Expr] = {}
+        for name, sql in given["columns"].items():
+            tree = columns[name.lower()] = self._parsed(sql, (*path, "columns", name))
+            self._refuse_unknown(_qualifiers(tree), joins, (*path, "columns", name))
+        to = self._parsed(given["to"], (*path, "to"), exp.Table)
+        return TablePlace(old=old.lower(), to=to, columns=columns, joins=joins)
 
-    def _join(self, entry: Mapping[str, Any], path: tuple[str, ...]) -> JoinPlace:
-        self._known(entry, ("table", "on", "kind"), path)
-        kind = self._text(entry, "kind", path, default="inner")
-        if kind not in ("inner", "left"):
+    def _join(self, entry: object, path: _Path) -> JoinPlace:
+        given = self._checked(entry, "join", path)
+        if given["kind"] not in ("", "inner", "left"):
             self._problem((*path, "kind"), "must be `inner` or `left`")
-        on = self._expression(self._text(entry, "on", path), (*path, "on"))
-        used = {column.table.lower() for column in on.find_all(exp.Column)}
+        on = self._parsed(given["on"], (*path, "on"))
         return JoinPlace(
-            table=self._to(entry, "table", path),
+            table=self._parsed(given["table"], (*path, "table"), exp.Table),
             on=on,
-            kind=kind,
-            needs=frozenset(used - {"", path[-1].lower()}),
+            left=given["kind"] == "left",
+            needs=_qualifiers(on) - {path[-1].lower()},
         )
 
-    def _override(self, entry: object, path: tuple[str, ...]) -> Override | None:
-        if not self._is_table(entry, path):
-            return None
-        self._known(entry, ("template", "source", "sql", "slots", "note"), path)
-        sql = self._text(entry, "sql", path)
-        if ("template" in entry) == ("source" in entry):
+    def _override(self, entry: object, path: _Path) -> Override:
+        given = self._checked(entry, "override", path)
+        source, template_id, names = given["source"], given["template"], given["slots"]
+        if bool(source) == bool(template_id):
             self._problem(path, "needs one of `template` and `source`")
-            return None
-        slots = entry.get("slots", [])
-        if not isinstance(slots, list) or not all(isinstance(slot, str) for slot in slots):
-            self._problem((*path, "slots"), "must be a list of names, one for each literal")
-            slots = []
-        count: int | None = None
-        if "source" in entry:
-            source = self._text(entry, "source", path)
+        if source:
             template_id = normalise(source, dialect=self._read).template_id
-            count = len(slot_sizes(source, dialect=self._read))
-        else:
-            template_id = self._text(entry, "template", path)
-            if not re.fullmatch(r"[0-9a-f]{16}", template_id):
-                self._problem((*path, "template"), "must be 16 hex digits")
-        if count is not None and slots and len(slots) != count:
-            self._problem((*path, "slots"), f"names {len(slots)} slots, the source has {count}")
-        pieces, order, problems = parse_pieces(sql, names=slots, count=count)
+        elif template_id and template_id not in self._templates:
+            self._problem((*path, "template"), f"`{template_id}` is not in the workload")
+        known = source or self._templates.get(template_id)
+        count = len(slot_sizes(known, dialect=self._read)) if known else None
+        if not all(isinstance(name, str) for name in names):
+            self._problem((*path, "slots"), "must be a list of names, one for each literal")
+        elif source and names and len(names) != count:
+            self._problem((*path, "slots"), f"names {len(names)} slots, the source has {count}")
+        parts, slots, problems = parse_slots(given["sql"], names=names, count=count)
         for problem in problems:
             self._problem((*path, "sql"), problem)
         return Override(
-            template_id=template_id,
-            pieces=pieces,
-            slots=order,
-            required="template" in entry,
-            note=self._text(entry, "note", path, default="") or None,
-            place=self._line(path),
+            template_id=template_id or path[-1],
+            parts=parts,
+            slots=slots,
+            note=given["note"] or None,
+            line=self._line(path),
         )
 
-    def _to(self, entry: Mapping[str, Any], key: str, path: tuple[str, ...]) -> exp.Table:
-        text = self._text(entry, key, path)
+    def _parsed(self, sql: object, path: _Path, into: type[exp.Table] | None = None) -> exp.Expr:
         try:
-            return exp.to_table(text, dialect=self._write)
-        except (SqlglotError, ValueError):
-            if text:
-                self._problem((*path, key), f"`{text}` is not a table's name")
-            return exp.to_table("nowhere")
-
-    def _expression(self, sql: str, path: tuple[str, ...]) -> exp.Expr:
-        try:
-            tree = sqlglot.parse_one(sql, read=self._write)
+            # An empty text is a mistake that has been noted.
+            tree = sqlglot.parse_one(str(sql) or "nothing", read=self._write, into=into)
         except SqlglotError:
-            if sql:
-                self._problem(path, f"`{sql}` is not an expression of {self._write}")
+            wanted = "a table's name" if into else f"an expression of {self._write}"
+            self._problem(path, f"`{sql}` is not {wanted}")
             return exp.Null()
-        if isinstance(tree, exp.Query) or tree.find(exp.Query):
-            self._problem(path, "subqueries are not allowed here; write an override")
+        if not isinstance(sql, str) or tree.find(exp.Query):
+            self._problem(path, "must be the text of an expression without a subquery")
         return tree
 
-    def _known_joins(
-        self, tree: exp.Expr, joins: Mapping[str, JoinPlace], path: tuple[str, ...]
-    ) -> None:
-        for column in tree.find_all(exp.Column):
-            if column.table and column.table.lower() not in joins:
-                nearest = _nearest(column.table, joins)
-                self._problem(path, f"`{column.table}` is not one of the table's joins{nearest}")
+    def _refuse_unknown(self, names: Iterable[str], joins: Iterable[str], path: _Path) -> None:
+        for name in sorted(set(names) - set(joins)):
+            self._problem(path, f"`{name}` is not one of the table's joins{nearest(name, joins)}")
 
-    def _refuse_cycles(self, joins: Mapping[str, JoinPlace], path: tuple[str, ...]) -> None:
-        for name in joins:
-            seen: set[str] = set()
-            waiting = list(joins[name].needs)
-            while waiting:
-                needed = waiting.pop()
-                if needed not in seen and needed in joins:
-                    seen.add(needed)
-                    waiting += joins[needed].needs
-            if name in seen:
-                self._problem((*path, "joins", name, "on"), "the joins need each other in a circle")
-
-    def _known(
-        self, entry: Mapping[str, Any], keys: tuple[str, ...], path: tuple[str, ...]
-    ) -> None:
-        for key in entry:
+    def _checked(self, entry: object, what: str, path: _Path) -> dict[str, Any]:
+        """Every key that an entry of this kind may have; what is missing or misfits is empty."""
+        keys = _KEYS[what]
+        checked = {key: kind() for key, kind in keys.items()}
+        if not isinstance(entry, dict):
+            self._problem(path, "must be a table")
+            return checked
+        for key, value in entry.items():
             if key not in keys:
-                self._problem((*path, key), f"unknown key `{key}`{_nearest(key, keys)}")
-
-    def _text(
-        self, entry: Mapping[str, Any], key: str, path: tuple[str, ...], default: str | None = None
-    ) -> str:
-        value = entry.get(key, default)
-        if value is None:
+                self._problem((*path, key), f"unknown key `{key}`{nearest(key, keys)}")
+            elif not isinstance(value, keys[key]) or value == "":
+                self._problem((*path, key), f"must be {_WANTED[keys[key]]}")
+            else:
+                checked[key] = value
+        for key in sorted(_REQUIRED & keys.keys() - entry.keys()):
             self._problem(path, f"`{key}` is missing")
-            return ""
-        if not isinstance(value, str) or not (value.strip() or default == value):
-            self._problem((*path, key), f"`{key}` must be a string that is not empty")
-            return ""
-        return value
+        return checked
 
-    def _mapping(
-        self, entry: Mapping[str, Any], key: str, path: tuple[str, ...]
-    ) -> Mapping[str, Any]:
-        value = entry.get(key, {})
-        return value if self._is_table(value, (*path, key)) else {}
+    def _problem(self, path: _Path, message: str) -> None:
+        self.problems.append(f"line {self._line(path)}: {'.'.join(path)}: {message}")
 
-    def _list(self, entry: Mapping[str, Any], key: str) -> list[Any]:
-        value = entry.get(key, [])
-        if isinstance(value, list):
-            return value
-        self._problem((key,), f"`{key}` must be an array of tables: [[{key}]]")
-        return []
-
-    def _is_table(self, value: object, path: tuple[str, ...]) -> TypeGuard[dict[str, Any]]:
-        if not isinstance(value, dict):
-            self._problem(path, f"`{path[-1]}` must be a table")
-            return False
-        return True
-
-    def _problem(self, path: tuple[str, ...], message: str) -> None:
-        self.problems.append(f"line {self._line(path)}: {'.'.join(path) or 'top'}: {message}")
-
-    def _line(self, path: tuple[str, ...]) -> int:
-        """The line a key stands on, found by its text: the TOML parser keeps no positions."""
-        at = 0
-        for part in path:
-            number = re.fullmatch(r"#(\d+)", part)
-            wanted = re.compile(
-                r"\s*\[\[\s*overrides"
-                if number
-                else rf"[\s\[]*(?:[\w\".-]*\.)?\"?{re.escape(part)}\b"
-            )
-            times = int(number[1]) if number else 1
-            for index in range(0 if number else at, len(self._lines)):
-                if wanted.match(self._lines[index]):
-                    times -= 1
-                    if not times:
-                        at = index
-                        break
-        return at + 1
+    def _line(self, path: _Path) -> int:
+        while path and path not in self._lines:
+            path = path[:-1]
+        return self._lines.get(path, 1)
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What may have been meant by a name that is not known, as the end of a message."""
     close = difflib.get_close_matches(name.lower(), sorted(known), n=3)
     return f", nearest: {', '.join(f'`{each}`' for each in close)}" if close else ""
+
+
+def _qualifiers(tree: exp.Expr) -> frozenset[str]:
+    return frozenset(column.table.lower() for column in tree.find_all(exp.Column)) - {""}
+
+
+_KEY = re.compile(r"""\s*(?:\[\[?([^\]]+)\]|([\w."-]+)\s*=)""")
+
+
+def _lines_of(text: str) -> dict[_Path, int]:
+    """The line each key stands on, as far as its text tells: the TOML parser keeps no positions."""
+    found: dict[_Path, int] = {}
+    table: _Path = ()
+    overrides = 0
+    for number, line in enumerate(text.splitlines(), start=1):
+        key = _KEY.match(line)
+        if key is None:
+            continue
+        path = tuple(part.strip(' "') for part in re.findall(r'"[^"]*"|[^."]+', key[1] or key[2]))
+        if path == ("overrides",) and key[1]:
+            overrides += 1
+            path = ("overrides", f"#{overrides}")
+        table = path if key[1] else table
+        found.setdefault(path if key[1] else (*table, *path), number)
+    return found

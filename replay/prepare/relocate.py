@@ -6,18 +6,15 @@ joins that the columns of a statement need are added.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from sqlglot import exp
 from sqlglot.optimizer.scope import Scope, ScopeType, traverse_scope
 
-from replay.prepare.places import JoinPlace, Places, TablePlace
-from replay.prepare.unsupported import UnsupportedError
+from replay.prepare.limits import UnsupportedError
+from replay.prepare.places import Places, TablePlace, nearest
 
 _SEES_PARENT = (ScopeType.SUBQUERY, ScopeType.UDTF, ScopeType.SET_OPERATION)
-_PLAIN_PARENTS = (exp.Select, exp.Alias, exp.Paren, exp.Ordered, exp.Group, exp.Tuple)
 _GROWING = (exp.Binary, exp.Unary, exp.Predicate, exp.AtTimeZone, exp.Interval, exp.Collate)
 # Functions that are called without parentheses and parse as columns.
 _NOT_COLUMNS = frozenset("user current_role current_catalog current_schema sysdate".split())
@@ -45,6 +42,16 @@ class _Moved:
             self.joins[name] = alias
         return self.joins[name]
 
+    def column(self, column: exp.Column) -> exp.Expr:
+        """What stands for a column of the old table."""
+        if not self.place.columns:
+            return exp.Column(this=column.this.copy(), table=self.alias.copy())
+        name = column.name.lower()
+        if name not in self.place.columns:
+            known = nearest(name, self.place.columns)
+            raise UnsupportedError(f"`{self.place.old}` has no place for column `{name}`{known}")
+        return self.expression(self.place.columns[name])
+
     def expression(self, tree: exp.Expr) -> exp.Expr:
         """An expression of the places file with this reference's aliases."""
         wrapped = exp.Paren(this=tree.copy())
@@ -55,17 +62,15 @@ class _Moved:
         moved: exp.Expr = wrapped.this
         return moved
 
-    @property
-    def closed(self) -> bool:
-        """True when all columns of the old table are known."""
-        return bool(self.place.columns)
-
 
 @dataclass(frozen=True, slots=True)
-class _Stays:
-    """A column of something that does not move; `qualifier` is its source where it is known."""
+class _Source:
+    """Something that a query selects from; `columns` are None where they are not known."""
 
-    qualifier: exp.Identifier | None = None
+    name: str
+    identifier: exp.Identifier
+    columns: frozenset[str] | None
+    moved: _Moved | None
 
 
 def relocate(tree: exp.Expr, places: Places) -> bool:
@@ -74,118 +79,93 @@ def relocate(tree: exp.Expr, places: Places) -> bool:
     Raises:
         UnsupportedError: a reference has no place, or cannot be resolved.
     """
-    scopes = list(traverse_scope(tree))
-    relocation = _Relocation(places, tree, scopes)
-    return relocation.run()
+    relocation = _Relocation(tree, places)
+    if not relocation.moved:
+        return False
+    for column, new in relocation.resolve():
+        if new is not column:
+            _replace(column, new)
+    for moved in relocation.moved:
+        _move_table(moved)
+    return True
 
 
 class _Relocation:
-    def __init__(self, places: Places, tree: exp.Expr, scopes: list[Scope]) -> None:
+    """Finds the sources of each query, and then whom each column means."""
+
+    def __init__(self, tree: exp.Expr, places: Places) -> None:
         self._places = places
-        self._tree = tree
-        self._scopes = [scope for scope in scopes if isinstance(scope.expression, exp.Select)]
-        self._moved: dict[int, _Moved] = {}
-        self._seen: set[int] = set()
-
-    def run(self) -> bool:
-        taken = {
-            name.lower()
-            for table in self._tree.find_all(exp.Table)
-            for name in (table.alias_or_name,)
-        }
+        self._taken = {table.alias_or_name.lower() for table in tree.find_all(exp.Table)}
+        self._scopes = [
+            scope for scope in traverse_scope(tree) if isinstance(scope.expression, exp.Select)
+        ]
+        self._sources: dict[int, list[_Source]] = {}
+        # Inner queries come first, so that their stars are spelt out when outer ones ask for names.
         for scope in self._scopes:
-            for name, source in _sources(scope).items():
-                if isinstance(source, exp.Table) and id(source) not in self._moved:
-                    place = self._places.find(source)
-                    if place is not None:
-                        if source.alias_column_names:
-                            raise UnsupportedError("new column names for a table that moves")
-                        identifier = _identifiers(scope)[name]
-                        self._moved[id(source)] = _Moved(source, place, identifier, taken)
-        self._refuse_others()
-        if not self._moved:
-            return False
-        for scope in self._scopes:
-            self._refuse_using(scope)
-            self._expand_stars(scope)
-            for column in list(scope.find_all(exp.Column)):
-                if id(column) not in self._seen:
-                    self._seen.add(id(column))
-                    self._move_column(column, scope)
-        for moved in self._moved.values():
-            _move_table(moved)
-        return True
+            sources = self._sources[id(scope)] = [
+                self._source(name, node, source)
+                for name, (node, source) in scope.selected_sources.items()
+            ]
+            if any(source.moved and source.columns is not None for source in sources):
+                if any(j.args.get("using") or j.method for j in scope.find_all(exp.Join)):
+                    raise UnsupportedError("JOIN USING or NATURAL JOIN of a table that moves")
+                _expand_stars(scope.expression, sources)
+        self.moved = [s.moved for found in self._sources.values() for s in found if s.moved]
+        self._refuse_others(tree)
 
-    def _refuse_others(self) -> None:
+    def resolve(self) -> list[tuple[exp.Column, exp.Expr]]:
+        """Each column with what it becomes, which is itself where it stays.
+
+        Nothing is replaced meanwhile: whom a name means is told by the old tree alone.
+        """
+        found: dict[int, tuple[exp.Column, exp.Expr]] = {}
+        for scope in self._scopes:
+            for column in scope.find_all(exp.Column):
+                if not isinstance(column.this, exp.Star) and id(column) not in found:
+                    found[id(column)] = (column, self._resolved(column, scope))
+        return list(found.values())
+
+    def _source(self, name: str, node: exp.Expr, source: exp.Table | Scope) -> _Source:
+        # For a derived table the scope gives the query inside the aliased parentheses.
+        aliased = node.find_ancestor(exp.Subquery) if isinstance(node, exp.Query) else node
+        alias = aliased.args.get("alias") if aliased is not None else None
+        written = alias.this if alias is not None and alias.this else node.this
+        identifier = written if isinstance(written, exp.Identifier) else exp.to_identifier(name)
+        if isinstance(source, Scope):
+            return _Source(name.lower(), identifier, _outputs(source), None)
+        place = self._places.find(source)
+        if place is None:
+            return _Source(name.lower(), identifier, None, None)
+        if source.alias_column_names:
+            raise UnsupportedError("new column names for a table that moves")
+        moved = _Moved(source, place, identifier.copy(), self._taken)
+        columns = frozenset(place.columns) if place.columns else None
+        return _Source(name.lower(), identifier, columns, moved)
+
+    def _refuse_others(self, tree: exp.Expr) -> None:
         """Refuse moved tables outside of queries: targets of INSERT, UPDATE, DELETE and DDL."""
-        common = {cte.alias.lower() for cte in self._tree.find_all(exp.CTE)}
-        for table in self._tree.find_all(exp.Table):
-            if id(table) in self._moved or (not table.db and table.name.lower() in common):
-                continue
+        common = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
+        moved = {id(each.table) for each in self.moved}
+        for table in tree.find_all(exp.Table):
             place = self._places.find(table)
-            if place is not None:
-                word = self._tree.key
-                raise UnsupportedError(f"`{word}` on `{place.old}`, which moves: write an override")
+            is_common = not table.db and table.name.lower() in common
+            if place is not None and id(table) not in moved and not is_common:
+                raise UnsupportedError(f"`{tree.key}` on `{place.old}`, which moves: override it")
 
-    def _moved_in(self, scope: Scope) -> list[_Moved]:
-        found = (self._moved.get(id(source)) for source in _sources(scope).values())
-        return [moved for moved in found if moved is not None]
-
-    def _refuse_using(self, scope: Scope) -> None:
-        if not any(moved.closed for moved in self._moved_in(scope)):
-            return
-        for join in scope.find_all(exp.Join):
-            if join.args.get("using") or join.args.get("method"):
-                raise UnsupportedError("JOIN USING or NATURAL JOIN of a table that moves")
-
-    def _expand_stars(self, scope: Scope) -> None:
-        select = scope.expression
-        moved = {m.alias.name.lower(): m for m in self._moved_in(scope) if m.closed}
-        if not moved:
-            return
-        projections: list[exp.Expr] = []
-        for projection in select.expressions:
-            if not isinstance(projection, exp.Star | exp.Column) or not projection.is_star:
-                projections.append(projection)
-                continue
-            star = projection if isinstance(projection, exp.Star) else projection.this
-            if star.args.get("except_") or star.args.get("replace"):
-                raise UnsupportedError("a star with exceptions over a table that moves")
-            qualifier = projection.table.lower() if isinstance(projection, exp.Column) else ""
-            for name in [qualifier] if qualifier else _sources(scope):
-                if name.lower() in moved:
-                    projections += _columns_of(moved[name.lower()])
-                else:
-                    projections.append(_star_of(scope, name) if not qualifier else projection)
-        select.set("expressions", projections)
-
-    def _move_column(self, column: exp.Column, scope: Scope) -> None:
-        if isinstance(column.this, exp.Star):
-            return
-        found = self._resolve(column, scope)
-        if isinstance(found, _Stays):
-            if found.qualifier and not column.table:
-                column.set("table", found.qualifier.copy())
-            return
-        if found.closed:
-            new = found.expression(found.place.columns[column.name.lower()])
-        else:
-            new = exp.Column(this=column.this.copy(), table=found.alias.copy())
-        _replace(column, new)
-
-    def _resolve(self, column: exp.Column, scope: Scope) -> _Moved | _Stays:
+    def _resolved(self, column: exp.Column, scope: Scope) -> exp.Expr:
+        """What a column becomes: itself where it stays."""
         name, qualifier = column.name.lower(), column.table.lower()
         if not qualifier and _is_output_name(column, scope, first=True):
-            return _Stays()
+            return column
         at: Scope | None = scope
         missing: _Moved | None = None
         while at is not None:
-            found = self._qualified(qualifier, at) if qualifier else self._plain(name, at)
-            if isinstance(found, _Moved) and found.closed and name not in found.place.columns:
-                raise _unknown(name, found)
-            if found is not None:
-                return found
-            missing = missing or next((m for m in self._moved_in(at) if m.closed), None)
+            sources = self._sources.get(id(at), [])
+            candidates = _candidates(name, qualifier, sources)
+            if candidates:
+                return _chosen(column, candidates)
+            closed = (each.moved for each in sources if each.columns is not None)
+            missing = missing or next(filter(None, closed), None)
             at = at.parent if at.scope_type in _SEES_PARENT else None
         if (
             missing is None
@@ -193,76 +173,67 @@ class _Relocation:
             or name in _NOT_COLUMNS
             or _is_output_name(column, scope, first=False)
         ):
-            return _Stays()
-        raise _unknown(name, missing)
+            return column
+        return missing.column(column)
 
-    def _qualified(self, qualifier: str, scope: Scope) -> _Moved | _Stays | None:
-        for name, source in _sources(scope).items():
-            if name.lower() == qualifier:
-                return self._moved.get(id(source)) or _Stays()
-        return None
 
-    def _plain(self, name: str, scope: Scope) -> _Moved | _Stays | None:
-        certain: list[_Moved | _Stays] = []
-        possible: list[_Moved | _Stays] = []
-        identifiers = _identifiers(scope)
-        for alias, source in _sources(scope).items():
-            moved = self._moved.get(id(source))
-            if moved is not None and moved.closed:
-                certain += [moved] if name in moved.place.columns else []
-            elif isinstance(source, Scope) and not _has_star(source):
-                certain += [_Stays(identifiers[alias])] if name in _outputs(source) else []
-            else:
-                possible.append(moved or _Stays(identifiers[alias]))
-        if len(certain) > 1:
+def _candidates(name: str, qualifier: str, sources: list[_Source]) -> list[_Source]:
+    """Those of a query's sources that surely have the column, else those that may have it."""
+    if qualifier:
+        return [source for source in sources if source.name == qualifier]
+    certain = [source for source in sources if name in (source.columns or ())]
+    return certain or [source for source in sources if source.columns is None]
+
+
+def _chosen(column: exp.Column, sources: list[_Source]) -> exp.Expr:
+    source = sources[0]
+    if len(sources) > 1:
+        name = column.name.lower()
+        if source.columns is not None:
             raise UnsupportedError(f"column `{name}` is in several tables")
-        if certain:
-            return certain[0]
-        if len(possible) > 1 and any(isinstance(each, _Moved) for each in possible):
+        if any(each.moved for each in sources):
             raise UnsupportedError(f"column `{name}` could be of several tables: qualify it")
         # With several tables that stay, the server itself knows whose column it is.
-        return possible[0] if len(possible) == 1 else _Stays() if possible else None
+        return column
+    if source.moved is not None:
+        return source.moved.column(column)
+    if not column.table:
+        column.set("table", source.identifier.copy())
+    return column
 
 
-def _sources(scope: Scope) -> dict[str, exp.Table | Scope]:
-    return {name: source for name, (_, source) in scope.selected_sources.items()}
+def _expand_stars(select: exp.Expr, sources: list[_Source]) -> None:
+    projections: list[exp.Expr] = []
+    for projection in select.expressions:
+        starred = sources
+        if isinstance(projection, exp.Column):
+            starred = [each for each in sources if each.name == projection.table.lower()]
+        if not isinstance(projection, exp.Star | exp.Column) or not (
+            projection.is_star and starred
+        ):
+            projections.append(projection)
+            continue
+        star = projection if isinstance(projection, exp.Star) else projection.this
+        if star.args.get("except_") or star.args.get("replace"):
+            raise UnsupportedError("a star with exceptions over a table that moves")
+        for source in starred:
+            spelt = source.moved.place.columns if source.moved else ()
+            names: list[exp.Expr] = [exp.to_identifier(name) for name in spelt]
+            projections += [
+                exp.Column(this=name, table=source.identifier.copy())
+                for name in names or [exp.Star()]
+            ]
+    select.set("expressions", projections)
 
 
-def _identifiers(scope: Scope) -> dict[str, exp.Identifier]:
-    """How each source is written where a column names it, quotes kept."""
-    found = {}
-    for name, (node, _) in scope.selected_sources.items():
-        # For a derived table the scope gives the query inside the aliased parentheses.
-        aliased = node.find_ancestor(exp.Subquery) if isinstance(node, exp.Query) else node
-        alias = aliased.args.get("alias") if aliased is not None else None
-        written = alias.this if alias is not None and alias.this else node.this
-        found[name] = (
-            written.copy() if isinstance(written, exp.Identifier) else exp.to_identifier(name)
-        )
-    return found
-
-
-def _star_of(scope: Scope, name: str) -> exp.Column:
-    return exp.Column(this=exp.Star(), table=_identifiers(scope)[name])
-
-
-def _outputs(scope: Scope) -> set[str]:
+def _outputs(scope: Scope) -> frozenset[str] | None:
+    """Names of a query's columns, in lower case; None where a star or a table hides them."""
     query = scope.expression
     if scope.outer_columns:
-        return {name.lower() for name in scope.outer_columns}
-    return {name.lower() for name in query.named_selects} if isinstance(query, exp.Query) else set()
-
-
-def _has_star(scope: Scope) -> bool:
-    expression = scope.expression
-    if scope.outer_columns:
-        return False
-    return not isinstance(expression, exp.Query) or expression.is_star
-
-
-def _columns_of(moved: _Moved) -> Iterator[exp.Expr]:
-    for name in moved.place.columns:
-        yield exp.Column(this=exp.to_identifier(name), table=moved.alias.copy())
+        return frozenset(name.lower() for name in scope.outer_columns)
+    if not isinstance(query, exp.Query) or query.is_star:
+        return None
+    return frozenset(name.lower() for name in query.named_selects)
 
 
 def _is_output_name(column: exp.Column, scope: Scope, *, first: bool) -> bool:
@@ -292,18 +263,14 @@ def _replace(column: exp.Column, new: exp.Expr) -> None:
     while isinstance(top.parent, exp.Cast):
         top = top.parent
     is_output = isinstance(top.parent, exp.Select) and top.arg_key == "expressions"
-    if (
-        isinstance(parent, _GROWING)
-        and isinstance(new, _GROWING)
-        and not isinstance(parent, exp.Paren)
-    ):
+    grows = isinstance(parent, _GROWING) and not isinstance(parent, exp.Paren)
+    if grows and isinstance(new, _GROWING):
         new = exp.Paren(this=new)
     column.replace(new)
     if top is column:
         top = new
     if is_output and (not isinstance(top, exp.Column) or top.name != column.name):
-        name = column.this.copy()
-        top.replace(exp.Alias(this=top.copy(), alias=name))
+        top.replace(exp.Alias(this=top.copy(), alias=column.this.copy()))
 
 
 def _move_table(moved: _Moved) -> None:
@@ -315,29 +282,19 @@ def _move_table(moved: _Moved) -> None:
         table.set("alias", exp.TableAlias(this=moved.alias.copy()))
     if not moved.joins:
         return
-    joins = [_join(moved, moved.place.joins[name], alias) for name, alias in moved.joins.items()]
-    parent = table.parent
-    if isinstance(parent, exp.From) and isinstance(parent.parent, exp.Select):
-        select = parent.parent
-        select.set("joins", [*joins, *select.args.get("joins", [])])
-    elif isinstance(parent, exp.Subquery):
-        table.set("joins", [*joins, *table.args.get("joins", [])])
+    joins = []
+    for name, alias in moved.joins.items():
+        place = moved.place.joins[name]
+        joined = place.table.copy()
+        joined.set("alias", exp.TableAlias(this=exp.to_identifier(alias)))
+        side = "LEFT" if place.left else None
+        joins.append(exp.Join(this=joined, on=moved.expression(place.on), side=side))
+    # The joins of FROM hang on the query, those in parentheses on their first table.
+    owner = table.parent.parent if isinstance(table.parent, exp.From) else table
+    if owner is not None and (owner is not table or isinstance(table.parent, exp.Subquery)):
+        owner.set("joins", [*joins, *owner.args.get("joins", [])])
     else:
         # In parentheses, so that an outer join's condition still decides about all of it.
         nested = table.copy()
         nested.set("joins", joins)
         table.replace(exp.Subquery(this=nested))
-
-
-def _join(moved: _Moved, place: JoinPlace, alias: str) -> exp.Join:
-    table = place.table.copy()
-    table.set("alias", exp.TableAlias(this=exp.to_identifier(alias)))
-    on = moved.expression(place.on)
-    kind = {"side": "LEFT"} if place.kind == "left" else {}
-    return exp.Join(this=table, on=on, **kind)
-
-
-def _unknown(name: str, moved: _Moved) -> UnsupportedError:
-    close = difflib.get_close_matches(name, sorted(moved.place.columns), n=3)
-    nearest = f"; nearest: {', '.join(f'`{each}`' for each in close)}" if close else ""
-    return UnsupportedError(f"`{moved.place.old}` has no place for column `{name}`{nearest}")

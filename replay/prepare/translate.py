@@ -9,8 +9,8 @@ a format, an interval) breaks that equality; its value then becomes part of the 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import sqlglot
@@ -19,42 +19,24 @@ from sqlglot.errors import ParseError, SqlglotError
 from sqlglot.errors import UnsupportedError as GeneratorError
 from sqlglot.tokenizer_core import TokenType
 
-from replay.prepare.cut import Cut, cut
-from replay.prepare.limits import first_word, passes_as_it_is, refuse_unsupported
-from replay.prepare.unsupported import UnsupportedError
+from replay.prepare.cut import Cut, cut, fill
+from replay.prepare.limits import (
+    UnsupportedError,
+    first_word,
+    passes_as_it_is,
+    refuse_unsupported,
+)
+from replay.prepare.override import Override, slot_sizes
+from replay.prepare.places import Places
+from replay.prepare.relocate import relocate
 from replay.template import normalise
-
-Relocate = Callable[[exp.Expr], bool]
-"""Moves a parsed statement to its new places; True when it changed anything."""
 
 _MARKER = re.compile(r"'fsq(\d{5})q'|(?<![\w.])77(\d{5})077(?:\.5)?(?![\w.])")
 _BIND = re.compile(r"(?<![\w.])78(\d{5})078(?![\w.])")
 _MAX_SLOTS = 100_000
 _REMEMBERED = 20_000
 _CLASS = re.compile(r"<class '(?:\w+\.)*(\w+)'>")
-_UNNUMBERED_BINDS = frozenset({"mysql"})
 _KEYWORD = re.compile(r"[A-Za-z_]{1,30}\Z")
-
-
-@dataclass(frozen=True, slots=True)
-class Translation:
-    """The translated text of a shape: `pieces` around `slots`, or why there is none.
-
-    A slot may occur twice, or not at all: then its number is in `dropped`.
-    """
-
-    pieces: tuple[str, ...] = ()
-    slots: tuple[int, ...] = ()
-    dropped: tuple[int, ...] = ()
-    changed: bool = False
-    reason: str | None = None
-
-    def render(self, literals: Sequence[str]) -> str:
-        """The translated body with these literals of the target's dialect."""
-        parts = [self.pieces[0]]
-        for slot, piece in zip(self.slots, self.pieces[1:], strict=True):
-            parts += (literals[slot], piece)
-        return "".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,109 +49,117 @@ class Translated:
     note: str | None = None
 
 
-@dataclass(slots=True)
-class _Shape:
-    fixed: tuple[int, ...]
-    translations: dict[tuple[str, ...], Translation] = field(default_factory=dict)
+@dataclass(frozen=True, slots=True)
+class _Translation:
+    """A shape's body: text and literals in turn, `slots` tells whose; no parts where it stays.
+
+    A slot may occur twice, or not at all, of which `note` speaks.
+    """
+
+    parts: tuple[str, ...] = ()
+    slots: tuple[int, ...] = ()
+    reason: str | None = None
+    note: str | None = None
+
+    def render(self, literals: Sequence[str]) -> str:
+        return fill(self.parts, [literals[slot] for slot in self.slots])
 
 
 class Translator:
-    """Translates statement after statement, remembering each shape.
+    """Translates statement after statement, remembering each shape."""
 
-    `relocate` moves tables and columns; `concerns` tells from the text whether it can matter, so
-    that text of the target's own dialect is not even parsed without need.
-    """
-
-    def __init__(
-        self,
-        *,
-        read: str,
-        write: str,
-        relocate: Relocate | None = None,
-        concerns: Callable[[str], bool] | None = None,
-    ) -> None:
+    def __init__(self, *, read: str, write: str, places: Places | None = None) -> None:
         self._read = read
         self._write = write
-        self._relocate = relocate
-        self._concerns = concerns or (lambda _sql: relocate is not None)
-        self._shapes: dict[str, _Shape] = {}
-        self._remembered: dict[str, Translated] = {}
+        self._places = places
+        self._named = places.pattern() if places else None
+        self._translate_once = lru_cache(_REMEMBERED)(self._translate)
+        self._fixed: dict[str, tuple[int, ...]] = {}
+        """The slots of a shape whose values decide about more than their own places."""
+        self._translations: dict[tuple[str, tuple[str, ...]], _Translation] = {}
+        """By shape and the values of its fixed slots."""
         self.parses = 0
         """How often a text was parsed: a measure of how well shapes are shared."""
 
-    def translate(self, sql: str) -> Translated:
+    def translate(self, sql: str, override: Override | None = None) -> Translated:
         """One statement for the target; text that cannot be carried over is returned as it was."""
-        if self._read == self._write and not self._concerns(sql):
+        stays = self._read == self._write and not (self._named and self._named.search(sql))
+        if stays and override is None:
             return Translated(sql, changed=False)
-        known = self._remembered.get(sql)
-        if known is None:
-            if len(self._remembered) >= _REMEMBERED:
-                self._remembered.clear()
-            known = self._remembered[sql] = self._translate(sql)
-        return known
+        return self._translate_once(sql, override)
 
-    def literals(self, statement: Cut) -> list[str]:
+    def _translate(self, sql: str, override: Override | None) -> Translated:
+        statement = cut(sql, dialect=self._read)
+        known = self._overridden(statement, override) if override else self._known(statement)
+        if not known.parts:
+            return Translated(sql, changed=False, reason=known.reason)
+        text = known.render(self._literals(statement))
+        return Translated(f"{statement.head}{text}{statement.tail}", True, note=known.note)
+
+    def _literals(self, statement: Cut) -> Sequence[str]:
         """The statement's literals as the target writes them."""
-        if self._read == self._write:
-            return list(statement.literals)
+        if self._read == self._write or "e" not in statement.classes:
+            return statement.literals
         return [
-            literal_in(literal, self._read, self._write) if kind == "e" else literal
+            _literal_in(literal, self._read, self._write) if kind == "e" else literal
             for literal, kind in zip(statement.literals, statement.classes, strict=True)
         ]
 
-    def _translate(self, sql: str) -> Translated:
-        statement = cut(sql, dialect=self._read)
-        found = self._shapes.get(statement.key)
-        if found is None:
-            fixed = tuple(i for i, kind in enumerate(statement.classes) if kind == "f")
-            found = self._shapes[statement.key] = _Shape(fixed)
-        values = tuple(statement.literals[slot] for slot in found.fixed)
-        translation = found.translations.get(values)
-        if translation is None:
-            fixed, translation = self._learn(statement, found.fixed)
-            if fixed != found.fixed:
-                found.fixed = fixed
-                found.translations = {}
-                values = tuple(statement.literals[slot] for slot in fixed)
-            found.translations[values] = translation
-        return self._outcome(sql, statement, translation)
+    def _overridden(self, statement: Cut, override: Override) -> _Translation:
+        key = (f"{override.template_id}\0{statement.key}", ())
+        if key not in self._translations:
+            sizes = slot_sizes(statement.body, dialect=self._read)
+            if sum(sizes) == len(statement.classes) and max(override.slots, default=-1) < len(
+                sizes
+            ):
+                parts, slots = override.spread(sizes)
+                known = _Translation(tuple(parts), tuple(slots), note=override.note)
+            else:
+                reason = "the override's slots do not fit this statement's literals"
+                known = _Translation(reason=reason)
+            self._translations[key] = known
+        return self._translations[key]
 
-    def _outcome(self, sql: str, statement: Cut, translation: Translation) -> Translated:
-        if translation.reason is not None:
-            return Translated(sql, changed=False, reason=translation.reason)
-        if not translation.changed:
-            return Translated(sql, changed=False)
-        text = translation.render(self.literals(statement))
-        note = None
-        if translation.dropped:
-            slots = ", ".join(str(slot + 1) for slot in translation.dropped)
-            note = f"literal {slots} has no place in the translation"
-        return Translated(f"{statement.head}{text}{statement.tail}", changed=True, note=note)
+    def _known(self, statement: Cut) -> _Translation:
+        key, literals = statement.key, statement.literals
+        fixed = self._fixed.get(key)
+        if fixed is None:
+            fixed = tuple(slot for slot, kind in enumerate(statement.classes) if kind == "f")
+        known = self._translations.get((key, tuple(literals[slot] for slot in fixed)))
+        if known is None:
+            # Slots are only ever added, so that values of fewer slots are never taken for these.
+            fixed, known = self._learn(statement, fixed)
+            self._fixed[key] = fixed
+            self._translations[key, tuple(literals[slot] for slot in fixed)] = known
+        return known
 
-    def _learn(self, statement: Cut, fixed: tuple[int, ...]) -> tuple[tuple[int, ...], Translation]:
+    def _learn(
+        self, statement: Cut, fixed: tuple[int, ...]
+    ) -> tuple[tuple[int, ...], _Translation]:
+        every = tuple(range(len(statement.classes)))
         try:
             exact, changed = self._rewrite(statement.body)
-        except UnsupportedError as error:
-            reason = self._reason(statement, str(error))
-            if reason is None:
-                every = tuple(range(len(statement.literals)))
-                return every, Translation(reason="a literal's value has no translation")
-            return fixed, Translation(reason=reason)
+        except UnsupportedError:
+            try:
+                self._rewrite(_marked(statement, every))
+            except UnsupportedError as error:
+                # Of the marked text, since a generator may quote a user's literal.
+                return fixed, _Translation(reason=str(error))
+            return every, _Translation(reason="a literal's value has no translation")
         if not changed or self._same(statement.body, exact):
-            return fixed, Translation(pieces=(exact,))
-        slots = [slot for slot in range(len(statement.literals)) if slot not in set(fixed)]
-        if len(statement.literals) >= _MAX_SLOTS or _MARKER.search(statement.body):
-            slots = []
-        translation = self._marked(statement, exact, slots)
-        if translation is None:
-            fixed = (*fixed, *self._fixed(statement, exact, slots))
-            free = [slot for slot in slots if slot not in set(fixed)]
-            translation = self._marked(statement, exact, free)
-        if translation is None or not slots:
-            return tuple(range(len(statement.literals))), Translation((exact,), changed=True)
-        return tuple(sorted(fixed)), translation
+            return fixed, _Translation()
+        if 0 < len(every) < _MAX_SLOTS and not _MARKER.search(statement.body):
+            slots = [slot for slot in every if slot not in fixed]
+            translation = self._open(statement, exact, slots)
+            if translation is None:
+                fixed = tuple(sorted((*fixed, *self._interpreted(statement, exact, slots))))
+                slots = [slot for slot in every if slot not in fixed]
+                translation = self._open(statement, exact, slots)
+            if translation is not None:
+                return fixed, translation
+        return every, _Translation((exact,))
 
-    def _fixed(self, statement: Cut, exact: str, slots: list[int]) -> list[int]:
+    def _interpreted(self, statement: Cut, exact: str, slots: list[int]) -> list[int]:
         """Those of `slots` whose value decides about more than its own place, by halving.
 
         `slots` are known to hold at least one.
@@ -180,67 +170,58 @@ class Translator:
         return [
             slot
             for half in (slots[:middle], slots[middle:])
-            if self._marked(statement, exact, half) is None
-            for slot in self._fixed(statement, exact, half)
+            if self._open(statement, exact, half) is None
+            for slot in self._interpreted(statement, exact, half)
         ]
 
-    def _marked(self, statement: Cut, exact: str, slots: list[int]) -> Translation | None:
+    def _open(self, statement: Cut, exact: str, slots: Sequence[int]) -> _Translation | None:
         """The translation with `slots` open, or None where it would not reproduce `exact`."""
-        if not slots:
-            return Translation((exact,), changed=True)
-        literals = list(statement.literals)
-        for slot in slots:
-            literals[slot] = _marker(slot, statement.classes[slot])
         try:
-            text, _ = self._rewrite(statement.filled(literals))
+            text, _ = self._rewrite(_marked(statement, slots))
         except UnsupportedError:
             return None
-        found = list(_MARKER.finditer(text))
-        edges = [0, *(edge for marker in found for edge in marker.span()), len(text)]
-        pieces = tuple(
-            text[start:stop] for start, stop in zip(edges[::2], edges[1::2], strict=True)
-        )
-        order = tuple(int(marker[1] or marker[2]) for marker in found)
-        dropped = tuple(slot for slot in slots if slot not in set(order))
-        translation = Translation(pieces, order, dropped, changed=True)
-        return translation if translation.render(self.literals(statement)) == exact else None
+        # The pattern has a group for strings and one for numbers: text, one, other, text, ...
+        pieces = _MARKER.split(text)
+        order = [int(a or b) for a, b in zip(pieces[1::3], pieces[2::3], strict=True)]
+        parts = [part for piece in pieces[::3] for part in (piece, "")][:-1]
+        dropped = ", ".join(str(slot + 1) for slot in slots if slot not in order)
+        note = f"literal {dropped} has no place in the translation" if dropped else None
+        translation = _Translation(tuple(parts), tuple(order), note=note)
+        return translation if translation.render(self._literals(statement)) == exact else None
 
     def _rewrite(self, sql: str) -> tuple[str, bool]:
+        """`(text, changed)` of one body, literals and all."""
         if passes_as_it_is(sql, read=self._read, write=self._write):
             return sql, False
         self.parses += 1
-        sql, binds = _numbered_binds(sql, self._read) if self._read != self._write else (sql, 0)
+        translating = self._read != self._write
+        source = _numbered_binds(sql) if translating and self._read == "mysql" else sql
         try:
-            trees = [tree for tree in sqlglot.parse(sql, read=self._read) if tree is not None]
+            trees = [tree for tree in sqlglot.parse(source, read=self._read) if tree is not None]
         except ParseError as error:
             raise UnsupportedError(_parse_reason(error)) from None
         except (SqlglotError, RecursionError):
             raise UnsupportedError("cannot be split into tokens") from None
-        changed = self._read != self._write
+        changed = translating
         for tree in trees:
             if isinstance(tree, exp.Command):
                 raise UnsupportedError(f"`{first_word(sql)}` is not understood")
-            if self._relocate is not None:
-                changed = self._relocate(tree) or changed
-            if self._read != self._write:
+            if self._places is not None:
+                changed = relocate(tree, self._places) or changed
+            if translating:
                 refuse_unsupported(tree, read=self._read, write=self._write)
         if not changed:
             return sql, False
         text = "; ".join(map(self._generate, trees))
-        if binds:
+        if source != sql:
             text = _BIND.sub(lambda found: f"${int(found[1]) + 1}", text)
         return text, True
 
     def _generate(self, tree: exp.Expr) -> str:
         try:
-            return tree.sql(
-                dialect=self._write,
-                comments=False,
-                unsupported_level=ErrorLevel.RAISE,
-                max_unsupported=3,
-            )
+            return tree.sql(dialect=self._write, comments=False, unsupported_level=ErrorLevel.RAISE)
         except GeneratorError as error:
-            raise UnsupportedError(_first_line(error)) from None
+            raise UnsupportedError(str(error).strip().splitlines()[0][:160]) from None
         except (SqlglotError, ValueError) as error:
             raise UnsupportedError(f"cannot be written: {type(error).__name__}") from None
 
@@ -252,48 +233,36 @@ class Translator:
             literal.text for literal in after.literals
         ]
 
-    def _reason(self, statement: Cut, reason: str) -> str | None:
-        """The reason as the marked text gives it: a generator may quote a user's literal.
 
-        None where the marked text does translate, so that only these values are to blame.
-        """
-        if not statement.literals:
-            return reason
-        literals = [_marker(slot, kind) for slot, kind in enumerate(statement.classes)]
-        try:
-            self._rewrite(statement.filled(literals))
-        except UnsupportedError as error:
-            return str(error)
-        return None
+def _marked(statement: Cut, slots: Sequence[int]) -> str:
+    literals = list(statement.literals)
+    for slot in slots:
+        kind = statement.classes[slot]
+        number = f"77{slot:05d}077" + (".5" if kind == "d" else "")
+        literals[slot] = f"'fsq{slot:05d}q'" if kind in "spe" else number
+    return fill(statement.parts, literals)
 
 
 @lru_cache(maxsize=10_000)
-def literal_in(literal: str, read: str, write: str) -> str:
-    """One literal in the target's quoting and escapes."""
+def _literal_in(literal: str, read: str, write: str) -> str:
     try:
-        return str(sqlglot.parse_one(literal, read=read).sql(dialect=write))
+        return str(sqlglot.parse_one(literal, read=read).sql(dialect=write, copy=False))
     except SqlglotError:
         return literal
 
 
-def _numbered_binds(sql: str, dialect: str) -> tuple[str, int]:
-    """Numbers in place of `?`, so that each value keeps its place as `$1`, `$2`, ... on 2.0."""
-    if dialect not in _UNNUMBERED_BINDS or "?" not in sql or _BIND.search(sql):
-        return sql, 0
+def _numbered_binds(sql: str) -> str:
+    """Numbers in place of MySQL's `?`, so that each value keeps its place as `$1`, `$2`, ..."""
+    if "?" not in sql or _BIND.search(sql):
+        return sql
     try:
-        tokens = sqlglot.tokenize(sql, read=dialect)
+        tokens = sqlglot.tokenize(sql, read="mysql")
     except SqlglotError:
-        return sql, 0
+        return sql
     binds = [token for token in tokens if token.token_type is TokenType.PLACEHOLDER]
     for number, token in reversed(list(enumerate(binds))):
         sql = f"{sql[: token.start]}78{number:05d}078{sql[token.end + 1 :]}"
-    return sql, len(binds)
-
-
-def _marker(slot: int, kind: str) -> str:
-    if kind in "spe":
-        return f"'fsq{slot:05d}q'"
-    return f"77{slot:05d}077" + (".5" if kind == "d" else "")
+    return sql
 
 
 def _parse_reason(error: ParseError) -> str:
@@ -302,7 +271,3 @@ def _parse_reason(error: ParseError) -> str:
     word = str(first.get("highlight", ""))
     near = f" near `{word}`" if _KEYWORD.match(word) else ""
     return f"cannot be parsed{near}: {description.lower() or 'unexpected text'}"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:160]

@@ -24,7 +24,6 @@ from replay.progress import Progress
 from replay.swarm import messages
 from replay.swarm.interrupts import Interrupts
 from replay.swarm.opening import OpenRun, open_run
-from replay.swarm.settle import Settlement
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -112,21 +111,15 @@ class Conductor:
         except (FourstepError, OSError) as error:
             self._fail(describe(error), getattr(error, "exit_code", ExitCode.UNREADABLE))
             return
+        self._assign(self.run)
+
+    def _assign(self, run: OpenRun) -> None:
         clients = sorted(self._client_ids())
-        planned = self.run.timetable.as_json()
-        logger.info(
-            "run %s: %d statements in %d sessions (at most %d at once) over %.1f s, %d worker(s)",
-            self.run.run_id,
-            planned["statements"],
-            planned["sessions"],
-            planned["peak_sessions"],
-            planned["length_us"] / 1e6,
-            len(clients),
-        )
+        logger.info("run %s: %s, %d worker(s)", run.run_id, run.timetable.in_words, len(clients))
         for shard, client_id in enumerate(clients):
             self._workers[client_id] = _Worker(client_id=client_id, shard=shard)
         for worker in self._workers.values():
-            assignment = self.run.assignment(shard=worker.shard, shards=len(clients))
+            assignment = run.assignment(shard=worker.shard, shards=len(clients))
             self._send(messages.ASSIGN, assignment, worker)
         self._enter(State.LOADING)
 
@@ -272,41 +265,16 @@ class Conductor:
                 workers=[_worker_json(worker) for worker in self._workers.values()],
                 ended_by=self._ended_by,
             )
-            self._exit_code = self._judge(settlement)
+            for line in settlement.in_words:
+                logger.info("%s", line)
+            lag_budget_us = self.run.dials.lag_budget_ms * 1_000
+            self._exit_code, invalid = settlement.judge(self._ended_by, lag_budget_us)
+            if invalid:
+                logger.error("INVALID: %s", invalid)
         except (FourstepError, OSError) as error:
             logger.error("%s", describe(error))
             self._exit_code = ExitCode.UNDECIDED
         self._end()
-
-    def _judge(self, settlement: Settlement) -> ExitCode:
-        assert self.run is not None
-        ledger, dials = settlement.ledger, self.run.dials
-        logger.info(
-            "planned %d = ok %d + error %d + timeout %d + cancelled %d + skipped %d + unknown %d",
-            ledger.planned,
-            ledger.ok,
-            ledger.error,
-            ledger.timeout,
-            ledger.cancelled,
-            ledger.skipped.total(),
-            ledger.unknown,
-        )
-        lag_us = settlement.lag_p99_us
-        if lag_us is not None:
-            logger.info(
-                "tool lag p50 %.2f ms, p99 %.2f ms",
-                (settlement.lag_p50_us or 0) / 1e3,
-                lag_us / 1e3,
-            )
-        if self._ended_by == "interrupted":
-            return ExitCode.INTERRUPTED
-        if ledger.unknown or not ledger.balanced or self._ended_by in ("worker-lost", "disk-full"):
-            logger.error("INVALID: the run ended by %s, %d unknown", self._ended_by, ledger.unknown)
-            return ExitCode.UNDECIDED
-        if lag_us is not None and lag_us > dials.lag_budget_ms * 1e3:
-            logger.error("INVALID: tool lag p99 is above --lag-budget-ms %g", dials.lag_budget_ms)
-            return ExitCode.UNDECIDED
-        return ExitCode.DONE
 
     def _fail(self, text: str, exit_code: ExitCode) -> None:
         print(text, file=sys.stderr, flush=True)

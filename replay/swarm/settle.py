@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from replay.errors import ExitCode
 from replay.run import SAMPLES, Ledger, Run
 from replay.samples import Planned, describe_planned
 from replay.timetable import Ints, Timetable
@@ -24,6 +25,29 @@ class Settlement:
     ledger: Ledger
     lag_p50_us: int | None
     lag_p99_us: int | None
+
+    @property
+    def in_words(self) -> list[str]:
+        """What a user is told after a run."""
+        lines = [self.ledger.in_words]
+        if self.lag_p50_us is not None and self.lag_p99_us is not None:
+            lines.append(
+                f"tool lag p50 {self.lag_p50_us / 1e3:.2f} ms, p99 {self.lag_p99_us / 1e3:.2f} ms"
+            )
+        return lines
+
+    def judge(self, ended_by: str, lag_budget_us: float) -> tuple[ExitCode, str | None]:
+        """The run's exit code, and why the run is INVALID if it is."""
+        if ended_by == "interrupted":
+            return ExitCode.INTERRUPTED, None
+        reasons = []
+        if ended_by in ("worker-lost", "disk-full"):
+            reasons.append(f"the run ended by {ended_by}")
+        if self.ledger.unknown:
+            reasons.append(f"{self.ledger.unknown:,} planned statements are unknown")
+        if self.lag_p99_us is not None and self.lag_p99_us > lag_budget_us:
+            reasons.append("p99 of the tool's lag is above --lag-budget-ms")
+        return (ExitCode.UNDECIDED, "; ".join(reasons)) if reasons else (ExitCode.DONE, None)
 
 
 def settle(run: Run, timetable: Timetable, statements: pa.Table) -> Settlement:

@@ -70,11 +70,12 @@ def parse_target(url: str, *, statement_timeout_s: float, writes: bool = False) 
         return Target(kind="null", host="null", database="")
     try:
         parameters = conninfo_to_dict(url)
-    except psycopg.Error as error:
+    except psycopg.Error:
+        # libpq's own message would quote the URL, and with it a password.
         raise UsageError(
             f"`{scheme}://…` is not a connection URL",
             hint="use postgresql://user@host:port/database",
-        ) from error
+        ) from None
     if parameters.get("password") or urlsplit(url).password:
         raise UsageError(
             "the target's URL holds a password, and URLs are shown and recorded",

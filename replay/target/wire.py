@@ -23,6 +23,13 @@ from psycopg import pq
 from psycopg.pq import abc as pq_abc
 
 CHUNK_ROWS = 1_000
+
+# As plain integers: comparing with members of an enum costs more than the rest of the loop.
+_TUPLES_CHUNK = int(pq.ExecStatus.TUPLES_CHUNK)
+_TUPLES_OK = int(pq.ExecStatus.TUPLES_OK)
+_COMMAND_OK = int(pq.ExecStatus.COMMAND_OK)
+_FATAL_ERROR = int(pq.ExecStatus.FATAL_ERROR)
+_CONNECTION_OK = int(pq.ConnStatus.OK)
 _CHUNKS_BETWEEN_PAUSES = 4
 _ERROR_CHARACTERS = 160
 
@@ -155,7 +162,7 @@ class Wire:
                 if result is None:
                     break
                 status = result.status
-                if status in (pq.ExecStatus.TUPLES_CHUNK, pq.ExecStatus.TUPLES_OK):
+                if status in (_TUPLES_CHUNK, _TUPLES_OK):
                     count = result.ntuples
                     rows = (rows or 0) + count
                     if count and first_row_ns is None:
@@ -163,18 +170,21 @@ class Wire:
                     chunks += 1
                     if chunks % _CHUNKS_BETWEEN_PAUSES == 0:
                         waiter.pause()
-                elif status == pq.ExecStatus.FATAL_ERROR:
+                elif status == _FATAL_ERROR:
                     sqlstate, error = _failure(result)
-                elif status == pq.ExecStatus.COMMAND_OK:
+                elif status == _COMMAND_OK:
                     rows = result.command_tuples if rows is None else rows
                 else:
                     sqlstate, error = self._leave_copy(status)
                 result.clear()
         except psycopg.Error as failure:
             done_ns = time.monotonic_ns()
-            return Answer(first_row_ns, done_ns, rows, _LOST, _short(str(failure)), lost=True)
+            if sqlstate is None:
+                # Otherwise the server said why before it hung up.
+                sqlstate, error = _LOST, _short(str(failure))
+            return Answer(first_row_ns, done_ns, rows, sqlstate, error, lost=True)
         done_ns = time.monotonic_ns()
-        lost = conn.status != pq.ConnStatus.OK
+        lost = sqlstate is not None and conn.status != _CONNECTION_OK
         return Answer(first_row_ns, done_ns, rows, sqlstate, error, lost)
 
     def cancel(self) -> None:
@@ -214,9 +224,10 @@ class Wire:
             while conn.flush():
                 self._waiter.writable()
         elif status == pq.ExecStatus.COPY_OUT:
-            while conn.get_copy_data(1)[0] >= 0:
-                self._waiter.readable()
-                conn.consume_input()
+            while (size := conn.get_copy_data(1)[0]) >= 0:
+                if size == 0:
+                    self._waiter.readable()
+                    conn.consume_input()
         return "0A000", "COPY from or to the client is not replayed"
 
 

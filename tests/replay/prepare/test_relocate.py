@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import sqlglot
 
+from replay.prepare.limits import UnsupportedError
 from replay.prepare.places import Places, read_places
 from replay.prepare.relocate import relocate
-from replay.prepare.unsupported import UnsupportedError
 
 PLACES = """
 [tables.people]
@@ -144,7 +144,7 @@ MOVED = {
 REFUSED = {
     "unknown column": (
         "select nam from people",
-        "`people` has no place for column `nam`; nearest: `name`",
+        "`people` has no place for column `nam`, nearest: `name`",
     ),
     "unknown qualified column": ("select p.x from people p", "no place for column `x`"),
     "using": ("select 1 from people join visits using (id)", "USING"),
@@ -160,7 +160,7 @@ REFUSED = {
 def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
     path = tmp_path_factory.mktemp("places") / "places.toml"
     path.write_text(PLACES, encoding="utf-8")
-    return read_places(path, read="postgres", write="postgres")
+    return read_places(path, read="postgres", write="postgres", templates={})
 
 
 @pytest.mark.parametrize(("sql", "expected"), MOVED.values(), ids=MOVED.keys())

@@ -183,6 +183,21 @@ def test_each_statement_keeps_its_own_comments() -> None:
     assert translator.parses == 2
 
 
+def test_a_bind_and_a_literal_never_change_places() -> None:
+    translator = Translator(read="mysql", write="redshift")
+    first = translator.translate("select ifnull(a, 0) from t where b = ? and c = 5").sql
+    second = translator.translate("select ifnull(a, 0) from t where b = 5 and c = ?").sql
+    assert first == "SELECT COALESCE(a, 0) FROM t WHERE b = $1 AND c = 5"
+    assert second == "SELECT COALESCE(a, 0) FROM t WHERE b = 5 AND c = $1"
+
+
+def test_a_sign_apart_from_its_number_is_kept() -> None:
+    translator = Translator(read="postgres", write="redshift")
+    for sign in ("- ", "", "-"):
+        done = translator.translate(f"select a::int /* x */ from t where b = {sign}5").sql
+        assert done == f"SELECT CAST(a AS INTEGER) FROM t WHERE b = {sign.strip()}5"
+
+
 SAFE_TEXT = st.text(
     st.characters(blacklist_categories=["Cs"], blacklist_characters="\x00"), max_size=20
 )

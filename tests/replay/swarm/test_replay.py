@@ -139,6 +139,22 @@ def test_all_of_a_workload_is_replayed(
     assert [path.name for path in (tmp_path / "run" / "samples").iterdir()] == ["w0.parquet"]
 
 
+def test_without_options_the_bundled_demo_is_replayed_on_the_embedded_target(
+    tmp_path: Path,
+) -> None:
+    result = replay(tmp_path, "-t", "3s")
+    assert result.code == 0, result.text
+    document = result.run.document
+    assert document["target"]["embedded"] == "2.0"
+    assert Path(document["workload"]["uri"]).parts[-2:] == ("demo", "workload")
+    assert result.ledger["ok"] > 10
+    assert result.ledger["cancelled"] > 100
+    assert not result.ledger["skipped"]
+    errors = [row for row in result.run.samples().to_pylist() if row["status"] == "error"]
+    # What fails on 2.0 failed on 1.0 too: 1.0's log has the same errors.
+    assert all(row["captured_us"] is None for row in errors)
+
+
 def test_two_worker_processes_share_the_sessions(
     short: Workload, embedded_empty: EmbeddedServer, tmp_path: Path
 ) -> None:

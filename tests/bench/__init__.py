@@ -1,0 +1,1 @@
+"""Benchmarks: figures beside a peer's, measured in one run. Not tests; nothing here can fail."""

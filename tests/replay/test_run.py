@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from replay.errors import Unreadable
+from replay.run import SAMPLES, Ledger, Run, read_stream
+from replay.samples import NONE, OK, SampleStream, describe_planned
+from replay.timetable import Dials, build_timetable
+from replay.workload import Workload
+from tests.replay.planned import write_workload
+
+COUNTS = st.integers(0, 1_000)
+
+
+def stream_of(tmp_path: Path, batches: int) -> tuple[SampleStream, Workload]:
+    """A stream of `batches` batches of two samples."""
+    said = [(n / 10, f"s{n % 2}", "SELECT 1") for n in range(2 * batches)]
+    workload = write_workload(tmp_path / "w", said)
+    statements = workload.statements()
+    timetable = build_timetable(statements, Dials())
+    stream = SampleStream(
+        tmp_path / "samples", worker="w0", planned=describe_planned(timetable, statements)
+    )
+    for batch in range(batches):
+        rows = [(2 * batch + n, 0, 5, NONE, 9, OK, 1) for n in range(2)]
+        stream.append(array("q", [value for row in rows for value in row]), {})
+    return stream, workload
+
+
+def test_a_stream_cut_anywhere_is_readable_up_to_the_last_whole_batch(tmp_path: Path) -> None:
+    stream, _ = stream_of(tmp_path, batches=3)
+    whole = stream.path.read_bytes()
+    assert read_stream(stream.path).num_rows == 6
+    stream.finish()
+    cut = tmp_path / "cut.arrows"
+    seen = set()
+    for length in range(0, len(whole), 97):
+        cut.write_bytes(whole[:length])
+        table = read_stream(cut)
+        assert table.schema.equals(SAMPLES)
+        seen.add(table.num_rows)
+    assert seen == {0, 2, 4}
+
+
+def test_a_finished_stream_is_parquet_with_the_same_rows(tmp_path: Path) -> None:
+    stream, _ = stream_of(tmp_path, batches=2)
+    before = read_stream(stream.path)
+    closing = stream.finish()
+    assert closing["rows_written"] == 4
+    assert stream.path.suffix == ".parquet"
+    assert pq.read_table(stream.path).equals(before)
+    assert [path.name for path in stream.path.parent.iterdir()] == ["w0.parquet"]
+
+
+@given(COUNTS, COUNTS, COUNTS, COUNTS, st.dictionaries(st.text(max_size=3), COUNTS), COUNTS)
+def test_a_ledger_balances_when_nothing_is_missing(
+    ok: int, error: int, timeout: int, cancelled: int, skipped: dict[str, int], unknown: int
+) -> None:
+    ends = ok + error + timeout + cancelled + sum(skipped.values()) + unknown
+    ledger = Ledger(
+        planned=ends,
+        ok=ok,
+        error=error,
+        timeout=timeout,
+        cancelled=cancelled,
+        skipped=Counter(skipped),
+        unknown=unknown,
+    )
+    assert ledger.balanced
+    assert Ledger.from_json(ledger.as_json()) == ledger
+    assert not Ledger(planned=ends + 1, ok=ok, unknown=ends - ok).balanced
+
+
+def test_what_was_planned_and_has_no_sample_is_unknown() -> None:
+    rows = [{"status": "ok"}, {"status": "skipped", "error": "may write: ddl"}]
+    table = pa.Table.from_pylist(rows, schema=SAMPLES)
+    ledger = Ledger.of_samples(5, iter([table]))
+    assert (ledger.ok, dict(ledger.skipped), ledger.unknown) == (1, {"may write: ddl": 1}, 3)
+    assert ledger.balanced
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "not a run"),
+        ("{", "not JSON"),
+        ("[]", "not an object"),
+        ('{"schema_version": 99}', "schema 99"),
+    ],
+    ids=["missing", "cut", "another thing", "newer"],
+)
+def test_a_damaged_run_is_told(text: str | None, words: str, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / "run.json").write_text(text)
+    with pytest.raises(Unreadable, match=words):
+        Run(tmp_path)
+
+
+def test_a_damaged_workload_is_told(tmp_path: Path) -> None:
+    workload = write_workload(tmp_path / "w", [(0.0, "a", "SELECT 1")])
+    (workload.path / "statements.parquet").write_bytes(b"PAR1 not any more")
+    with pytest.raises(Unreadable, match="damaged"):
+        Workload(workload.path).statements()
+    (workload.path / "templates.parquet").unlink()
+    with pytest.raises(Unreadable, match=r"templates\.parquet"):
+        Workload(workload.path)
