@@ -12,14 +12,14 @@ from typing import NamedTuple
 import psycopg
 
 from replay.errors import Unreachable
+from replay.target.target import log_in, parse_target
 from replay.template import normalise
 
 _EXPLAINED = frozenset({"select", "insert", "update", "delete", "merge"})
 _NAMING_ONLY = frozenset({"42P01", "42703", "42883", "3F000"})
 """Undefined table, column, function, schema: their messages quote names and types alone."""
 _GENERIC_PLAN_SINCE = 160_000
-_CONNECT_TIMEOUT_S = 10
-_STATEMENT_TIMEOUT_MS = 30_000
+_STATEMENT_TIMEOUT_S = 30.0
 
 NOT_EXPLAINED = "not explained"
 
@@ -39,15 +39,10 @@ def check_examples(url: str, examples: Iterable[Example]) -> dict[str, str | Non
     `NOT_EXPLAINED` where it was not asked.
 
     Raises:
-        Unreachable: no connection, or it broke; the message holds no password.
+        UsageError: not a URL of a target.
+        Unreachable: no connection, or it broke.
     """
-    with _connect(url) as connection:
-        try:
-            connection.execute("SET default_transaction_read_only = on")
-        except psycopg.errors.Error as error:
-            # Redshift has no such setting; EXPLAIN runs nothing there either.
-            _raise_if_broken(connection, error)
-        connection.execute(f"SET statement_timeout = {_STATEMENT_TIMEOUT_MS}".encode())
+    with log_in(parse_target(url, statement_timeout_s=_STATEMENT_TIMEOUT_S)) as connection:
         return {example.template_id: _refusal(connection, example) for example in examples}
 
 
@@ -77,27 +72,3 @@ def _raise_if_broken(connection: psycopg.Connection, error: psycopg.errors.Error
             "the connection to the target was lost during the check",
             hint="look at the server's log, then check again",
         ) from error
-
-
-def _connect(url: str) -> psycopg.Connection:
-    if url.startswith("redshift://"):
-        url = "postgresql://" + url.removeprefix("redshift://")
-    try:
-        return psycopg.connect(
-            url,
-            autocommit=True,
-            connect_timeout=_CONNECT_TIMEOUT_S,
-            prepare_threshold=None,
-            client_encoding="utf8",
-            application_name="fourstep prepare",
-        )
-    except psycopg.Error as error:
-        said = str(error).strip().partition("\n")[0] or type(error).__name__
-        if isinstance(error, psycopg.ProgrammingError) or "connection option" in said:
-            # libpq quotes what it cannot read of a URL, which may be the password.
-            said = "its URL is not understood"
-        raise Unreachable(
-            f"cannot connect to the target: {said}",
-            hint="postgresql://USER@HOST:PORT/DATABASE; "
-            "the password comes from PGPASSWORD or ~/.pgpass",
-        ) from None

@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from replay.errors import Unreachable, UsageError
 from replay.target.null import NullConnection
-from replay.target.wire import Connection, LoginFailed, WaiterFactory, Wire
+from replay.target.wire import Connection, WaiterFactory, Wire
 
 SCHEMES = ("postgresql", "postgres", "embedded", "null")
 
@@ -70,8 +70,10 @@ def parse_target(url: str, *, statement_timeout_s: float, writes: bool = False) 
         return Target(kind="null", host="null", database="")
     try:
         parameters = conninfo_to_dict(url)
-    except psycopg.Error:
-        # libpq's own message would quote the URL, and with it a password.
+        int(parameters.get("port") or 0)
+    except (psycopg.Error, ValueError):
+        # libpq's own message would quote the URL, and with it a password; so would that about a
+        # port, which is what a password with a slash in it is taken for.
         raise UsageError(
             f"`{scheme}://…` is not a connection URL",
             hint="use postgresql://user@host:port/database",
@@ -95,26 +97,36 @@ def parse_target(url: str, *, statement_timeout_s: float, writes: bool = False) 
     )
 
 
-def probe_target(target: Target) -> dict[str, Any]:
-    """Log in once, in the ordinary blocking way: what the server says it is.
+def log_in(target: Target) -> psycopg.Connection:
+    """Open a session in the ordinary blocking way, set up as every other.
 
     Raises:
-        Unreachable: it does not let us in; the message holds no secret.
+        Unreachable: the target does not let us in; the message holds no secret.
     """
-    if target.kind == "null":
-        return {"server_version": None}
     try:
-        with psycopg.connect(
+        connection = psycopg.connect(
             target.conninfo, autocommit=True, prepare_threshold=None, connect_timeout=15
-        ) as connection:
-            for statement in target.setup:
-                connection.execute(statement.encode())
-            return {"server_version": connection.info.server_version}
+        )
+        for statement in target.setup:
+            connection.execute(statement.encode())
     except psycopg.Error as error:
         raise Unreachable(
             f"the target at `{target.host}` does not let us in",
             hint="check host, port, user and PGPASSWORD or ~/.pgpass, and that the server is up",
         ) from error
+    return connection
+
+
+def probe_target(target: Target) -> dict[str, Any]:
+    """Log in once: what the server says it is.
+
+    Raises:
+        Unreachable: as `log_in`.
+    """
+    if target.kind == "null":
+        return {"server_version": None}
+    with log_in(target) as connection:
+        return {"server_version": connection.info.server_version}
 
 
 def _setup(statement_timeout_s: float, *, writes: bool) -> tuple[str, ...]:
@@ -133,5 +145,3 @@ def _resolve(host: str) -> str:
         ) from error
     return str(found[0][4][0])
 
-
-__all__ = ["LoginFailed", "Target", "parse_target", "probe_target"]

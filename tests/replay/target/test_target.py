@@ -8,6 +8,7 @@ from replay.target.target import parse_target
 BAD = {
     "another database": ("oracle://h/d", "not a kind of target"),
     "no URL": ("postgresql://u:secret@h:not-a-port/d?=x", "not a connection URL"),
+    "a password taken for a port": ("postgresql://u:secret/x@h/d", "not a connection URL"),
     "a password": ("postgresql://u:secret@h/d", "holds a password"),
     "a password as an option": ("postgresql://h/d?password=secret", "holds a password"),
 }
