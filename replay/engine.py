@@ -19,30 +19,26 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import gevent
+import numpy as np
 import psutil
 import pyarrow as pa
 from gevent.event import Event
-from gevent.lock import BoundedSemaphore
 
 from replay.kind import READING
+from replay.login import Connect, Logins
 from replay.samples import CANCELLED, ERROR, NONE, OK, SKIPPED, TIMEOUT, SampleStream
-from replay.target.wire import Answer, Connection, LoginFailed, WaiterFactory
+from replay.target.wire import Answer, Connection, LoginFailed
 from replay.timetable import Dials, Timetable
-from replay.waiter import Naps, SocketWaiter, in_thread
+from replay.waiter import Naps, in_thread
 
 logger = logging.getLogger(__name__)
 
 LOGIN_LEAD_US = 200_000
 """A session logs in this much before its first statement is due, as its client on 1.0 had."""
-LOGINS_AT_ONCE = 64
-LOGIN_TIMEOUT_S = 30.0
-RETRY_LOGIN_AFTER_S = (0.0, 0.2, 1.0)
 _FLUSH_S = 0.5
 _WATCH_S = 0.05
 _SEVER_AFTER_S = 5.0
 
-Connect = Callable[[WaiterFactory], Connection]
-"""Opens a session; raises LoginFailed."""
 OnSample = Callable[[int, int, Answer], None]
 """`(planned index, service time in ns, answer)`, for live statistics."""
 
@@ -59,17 +55,21 @@ class _Flight:
 
 
 @dataclass(kw_only=True)
-class Progress:
+class Tally:
     """Where a worker is; figures for the live view and the done message."""
 
     planned: int = 0
-    due: int = 0
-    sent: int = 0
     ended: int = 0
     errors: int = 0
     open_sessions: int = 0
     max_lag_us: int = 0
     cpu_percent: list[float] = field(default_factory=list)
+
+    @property
+    def cpu_p95(self) -> float | None:
+        """The process's share of one core, 95th percentile over half seconds."""
+        shares = self.cpu_percent
+        return round(float(np.percentile(shares, 95)) / 100, 4) if shares else None
 
 
 class Engine:
@@ -91,12 +91,12 @@ class Engine:
         on_sample: OnSample = lambda index, service_ns, answer: None,
     ) -> None:
         self.finished = Event()
-        self.progress = Progress(planned=timetable.statements)
+        self.tally = Tally(planned=timetable.statements)
         self.failure: str | None = None
         """Why samples could not be recorded, if they could not."""
         self.closing: dict[str, Any] = {}
         self._timetable = timetable
-        self._connect = connect
+        self._logins = Logins(connect)
         self._timeout_ns = round(dials.statement_timeout_s * 1e9)
         self._stream = stream
         self._on_sample = on_sample
@@ -107,7 +107,6 @@ class Engine:
         self._errors: dict[int, tuple[str | None, str]] = {}
         self._zero_ns = 0
         self._draining = False
-        self._logins = BoundedSemaphore(LOGINS_AT_ONCE)
         self._flights: set[_Flight] = set()
         self._naps = Naps()
         self._ended = Event()
@@ -149,7 +148,7 @@ class Engine:
             greenlet.link(self._sessions.discard)
 
     def _play_session(self, first: int, stop: int) -> None:
-        self.progress.open_sessions += 1
+        self.tally.open_sessions += 1
         connection: Connection | None = None
         ready_us = NONE
         index = first
@@ -177,33 +176,21 @@ class Engine:
         finally:
             if connection is not None:
                 connection.close()
-            self.progress.open_sessions -= 1
+            self.tally.open_sessions -= 1
 
     def _log_in(self, index: int) -> tuple[Connection | None, int]:
         """A connection and when the session was ready; a failure is recorded as the statement's."""
-        failure = LoginFailed("not tried", sqlstate="08001")
         self._sleep_until(int(self._timetable.due_us[index]) - LOGIN_LEAD_US)
-        for wait_s in RETRY_LOGIN_AFTER_S:
-            if self._draining:
-                self._record(index, status=CANCELLED)
-                return None, NONE
-            gevent.sleep(wait_s)
-            asked_ns = time.monotonic_ns()
-            with self._logins:
-                # Waiting for our own bound on parallel logins is our lag, not the target's.
-                gate_ns = time.monotonic_ns() - asked_ns
-                try:
-                    with gevent.Timeout(LOGIN_TIMEOUT_S):
-                        connection = self._connect(SocketWaiter)
-                    return connection, self._since_zero(time.monotonic_ns() - gate_ns)
-                except LoginFailed as error:
-                    failure = error
-                except gevent.Timeout:
-                    failure = LoginFailed("no answer to the login", sqlstate="08001")
-            if failure.sqlstate.startswith("28"):
-                break
-        self._record(index, status=ERROR, error=(failure.sqlstate, str(failure)))
-        return None, NONE
+        try:
+            opened = self._logins.open(goes_on=lambda: not self._draining)
+        except LoginFailed as failure:
+            self._record(index, status=ERROR, error=(failure.sqlstate, str(failure)))
+            return None, NONE
+        if opened is None:
+            self._record(index, status=CANCELLED)
+            return None, NONE
+        connection, gate_ns = opened
+        return connection, self._since_zero(time.monotonic_ns() - gate_ns)
 
     def _is_due(self, index: int) -> bool:
         """Wait for the statement's due time; False when the run is being drained."""
@@ -220,7 +207,6 @@ class Engine:
         row = self._timetable.row[index]
         sql = self._sql[row].as_py().encode()
         params = _encoded(self._params[row].as_py())
-        self.progress.sent += 1
         sent_ns = time.monotonic_ns()
         flight = _Flight(connection, sent_ns + self._timeout_ns)
         self._flights.add(flight)
@@ -239,7 +225,7 @@ class Engine:
             error=None if answer.sqlstate is None else (answer.sqlstate, answer.error or ""),
         )
         due_us = int(self._timetable.due_us[index])
-        self.progress.max_lag_us = max(self.progress.max_lag_us, sent_us - max(due_us, ready_us))
+        self.tally.max_lag_us = max(self.tally.max_lag_us, sent_us - max(due_us, ready_us))
         self._on_sample(index, answer.done_ns - sent_ns, answer)
         return answer
 
@@ -262,9 +248,9 @@ class Engine:
                 rows = answer.rows
         if error is not None:
             self._errors[index] = error
-            self.progress.errors += status == ERROR
+            self.tally.errors += status == ERROR
         self._flat.extend((index, ready_us, sent_us, first_us, done_us, status, rows))
-        self.progress.ended += 1
+        self.tally.ended += 1
 
     def _since_zero(self, now_ns: int) -> int:
         # Logins begin before zero; NONE would be taken for null.
@@ -274,7 +260,7 @@ class Engine:
         process = psutil.Process()
         process.cpu_percent()
         while not self._ended.wait(_FLUSH_S):
-            self.progress.cpu_percent.append(process.cpu_percent())
+            self.tally.cpu_percent.append(process.cpu_percent())
             self._write_samples()
 
     def _write_samples(self) -> None:

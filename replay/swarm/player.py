@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import gevent
-import numpy as np
 import pyarrow as pa
 
 from replay.engine import Engine
@@ -126,16 +125,15 @@ class Player:
         engine.finished.wait()
         if self._interrupts is not None:
             self._interrupts.release()
-        progress = engine.progress
-        cpu = progress.cpu_percent
+        tally = engine.tally
         self._send(
             messages.DONE,
             {
                 "run_id": self._run_id,
                 "shard": self._shard,
-                "statements": progress.planned,
-                "max_lag_us": progress.max_lag_us,
-                "cpu_p95": round(float(np.percentile(cpu, 95)) / 100, 4) if cpu else None,
+                "statements": tally.planned,
+                "max_lag_us": tally.max_lag_us,
+                "cpu_p95": tally.cpu_p95,
                 "failure": engine.failure,
                 **engine.closing,
             },
