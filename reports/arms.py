@@ -1,13 +1,12 @@
 """The two arms of a comparison: latencies of 1.0 and of 2.0 over the same time blocks.
 
-An arm is an array of latencies with the template and the block of each. The baseline is either
-another run of the same workload or `captured`, the durations 1.0's own log gives. Blocks are
-equal slices of each timetable, so block 7 holds the same statements in both arms.
+The baseline is either another run of the same workload or `captured`, the durations 1.0's own log
+gives. A block is a slice of capture time, so block 7 holds the same statements in both arms.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,15 +15,10 @@ import numpy.typing as npt
 
 from reports.load import MISSING, Evidence
 from reports.stats.blocks import BlockCounts, count_by_block
-from reports.stats.estimate import Int64s
+from reports.stats.estimate import Bools, Floats, Int64s
 
 CAPTURED = "captured"
 """Name of the baseline that 1.0's log provides."""
-
-MIN_BLOCKS = 30
-"""Blocks below which a bootstrap over them says little."""
-
-_MAX_BLOCKS = 480
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +26,14 @@ class Blocks:
     """How a timetable is cut: `number` slices of `length_us` capture time each."""
 
     number: int
-    length_us: int
+    length_us: float
     warning: str | None = None
+
+    def of(self, times_us: Int64s | Floats, *, speed: float) -> npt.NDArray[np.int16]:
+        """The block (n) of moments of a run at `speed`; what lies beyond counts as the last."""
+        position = times_us * (speed / self.length_us)
+        np.clip(position, 0, self.number - 1, out=position)
+        return position.astype(np.int16)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,154 +65,97 @@ class Arm:
         narrow = self.template.max(initial=0) < 1 << 16
         codes = self.template.astype(np.uint16) if narrow else self.template
         order = np.argsort(codes, kind="stable").astype(np.int32)
-        sizes = np.bincount(codes, minlength=1)
-        return order, np.concatenate([[0], np.cumsum(sizes)])
+        return order, np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=1))])
 
-    def of_template(self, code: int) -> npt.NDArray[np.int32]:
-        """Positions of one template's samples."""
+    def of_template(self, code: int) -> Arm:
+        """The same arm over the samples of one template."""
         order, starts = self._by_template
-        if code + 1 >= len(starts):
-            return order[:0]
-        return order[starts[code] : starts[code + 1]]
+        return self.only(order[starts[code] : starts[code + 1]] if code + 1 < len(starts) else [])
 
-    def only(self, keep: npt.NDArray[np.bool_]) -> Arm:
+    def only(self, chosen: Any) -> Arm:  # noqa: ANN401  a mask or positions
         """The same arm over some of its samples."""
-        if keep.all():
-            return self
-        return Arm(
-            name=self.name,
-            blocks=self.blocks,
-            values_us=_chosen(self.values_us, keep),
-            template=_chosen(self.template, keep),
-            block=_chosen(self.block, keep),
-        )
+        columns = {name: getattr(self, name) for name in ("values_us", "template", "block")}
+        return replace(self, **{name: column[chosen] for name, column in columns.items()})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arms:
-    """Both sides of one measure; `baseline` is None when 1.0 left no durations.
+    """Response times of both sides; `baseline` is empty when 1.0 left no durations.
 
     `candidate` is over the samples that compare with the baseline, `candidate_all` over all.
     """
 
     blocks: Blocks
-    baseline: Arm | None
+    baseline: Arm
     candidate: Arm
     candidate_all: Arm
-    left_out: int
 
     @property
     def captured(self) -> bool:
         """True when the baseline is 1.0's production timings rather than a run."""
-        return self.baseline is not None and self.baseline.name == CAPTURED
+        return self.baseline.name == CAPTURED
 
 
-def cut_blocks(evidence: Evidence, *, block_us: int | None) -> Blocks:
-    """Cut the timetable into blocks of `block_us` capture time; None chooses.
+def cut_blocks(evidence: Evidence) -> Blocks:
+    """Cut the timetable into blocks of 60 s capture time, at least 30 and at most 480 of them.
 
-    The choice is 60 s, or a thirtieth of the timetable where it is shorter than half an hour.
+    Below 30 blocks a bootstrap over them says little.
     """
-    speed = float((evidence.document.get("dials") or {}).get("speed") or 1)
-    length = max(1, int(evidence.length_us * speed))
-    chosen = block_us or min(60_000_000, length // MIN_BLOCKS)
-    number = min(_MAX_BLOCKS, max(1, length // max(1, chosen)))
-    size = max(1, length // number)
+    length = evidence.length_us * evidence.dial("speed", 1)
+    number = int(min(480, max(30, length / 60e6)))
     warning = None
-    if number < MIN_BLOCKS:
-        warning = f"{number} time blocks, needs {MIN_BLOCKS}: choose a shorter `block`"
-    elif size < 10_000_000:
+    if length / number < 10e6:
         warning = (
-            f"the timetable is short ({length / 1e6:.0f} s): blocks of {size / 1e6:.1f} s may be "
-            "shorter than a burst of load, and intervals then too narrow"
+            f"the timetable is short ({length / 1e6:.0f} s): blocks of "
+            f"{length / number / 1e6:.1f} s may be shorter than a burst of load, and intervals "
+            "then too narrow"
         )
-    return Blocks(number=number, length_us=size, warning=warning)
+    return Blocks(number=number, length_us=length / number, warning=warning)
 
 
-def block_of(evidence: Evidence, blocks: Blocks) -> npt.NDArray[np.int16]:
-    """The block (n) in which each sample fell due."""
-    position = evidence.due_us * (blocks.number / evidence.length_us)
-    np.clip(position, 0, blocks.number - 1, out=position)
-    return position.astype(np.int16)
-
-
-def build_arms(
-    candidate: Evidence, baseline: Evidence | None, *, measure: str, block_us: int | None
-) -> Arms:
-    """Both arms of `measure`: `response`, `service` or `first_row`.
+def build_arms(candidate: Evidence, baseline: Evidence | None) -> Arms:
+    """Both arms of the response time.
 
     A timeout counts with the time it had lasted: leaving it out would make its arm look faster.
     Errors do not count. Against `captured`, a statement that 1.0 failed is left out, and so is
-    one without a duration in the log.
+    one without a duration in the log. 1.0 answered each captured statement once, however many
+    copies of it were replayed, so its arm holds the originals alone.
     """
-    blocks = cut_blocks(candidate, block_us=block_us)
-    everything = _arm(candidate, blocks, measure=measure)
-    if baseline is None:
-        return _against_captured(candidate, everything, blocks, measure=measure)
-    other = _renamed(_arm(baseline, blocks, measure=measure), baseline, candidate)
-    return Arms(
-        blocks=blocks,
-        baseline=other if len(other) else None,
-        candidate=everything,
-        candidate_all=everything,
-        left_out=0,
-    )
-
-
-def _against_captured(
-    candidate: Evidence, everything: Arm, blocks: Blocks, *, measure: str
-) -> Arms:
-    kept = _timed(candidate, measure)
+    blocks = cut_blocks(candidate)
+    timed = _timed(candidate)
+    everything = _arm(candidate, candidate.response_us, timed, blocks)
+    if baseline is not None:
+        one = _arm(baseline, baseline.response_us, _timed(baseline), blocks)
+        one = replace(one, template=_shared_codes(baseline, candidate)[one.template])
+        return Arms(blocks=blocks, baseline=one, candidate=everything, candidate_all=everything)
     comparable = (candidate.captured_us != MISSING) & ~candidate.failed_before
-    common = everything.only(comparable[kept])
-    captured = Arm(
-        name=CAPTURED,
-        blocks=blocks.number,
-        values_us=_chosen(candidate.captured_us, kept & comparable),
-        template=common.template,
-        block=common.block,
-    )
-    return Arms(
-        blocks=blocks,
-        baseline=captured if len(captured) else None,
-        candidate=common if len(common) else everything,
-        candidate_all=everything,
-        left_out=len(everything) - len(common) if len(common) else 0,
-    )
+    once = timed & comparable & candidate.original
+    one = replace(_arm(candidate, candidate.captured_us, once, blocks), name=CAPTURED)
+    shared = comparable[timed]
+    two = everything if shared.all() or not len(one) else everything.only(shared)
+    return Arms(blocks=blocks, baseline=one, candidate=two, candidate_all=everything)
 
 
-def _renamed(arm: Arm, baseline: Evidence, candidate: Evidence) -> Arm:
-    """The baseline's arm with the candidate's template codes; its own alone get codes beyond."""
-    codes = {t.template_id: code for code, t in enumerate(candidate.templates)}
-    for template in baseline.templates:
-        codes.setdefault(template.template_id, len(codes))
-    mapping = np.array([codes[t.template_id] for t in baseline.templates] or [0], dtype=np.int32)
-    return Arm(
-        name=arm.name,
-        blocks=arm.blocks,
-        values_us=arm.values_us,
-        template=mapping[arm.template],
-        block=arm.block,
-    )
-
-
-def _timed(evidence: Evidence, measure: str) -> npt.NDArray[np.bool_]:
-    values: Int64s = getattr(evidence, f"{measure}_us")
+def _timed(evidence: Evidence) -> Bools:
     ended = evidence.is_status("ok", "timeout")
-    kept: npt.NDArray[np.bool_] = ended & evidence.asks_data() & (values != MISSING)
-    return kept
+    timed: Bools = ended & evidence.asks_data() & (evidence.response_us != MISSING)
+    return timed
 
 
-def _arm(evidence: Evidence, blocks: Blocks, *, measure: str) -> Arm:
-    kept = _timed(evidence, measure)
-    return Arm(
+def _arm(evidence: Evidence, values_us: Int64s, kept: Bools, blocks: Blocks) -> Arm:
+    everything = Arm(
         name=evidence.run.run_id,
         blocks=blocks.number,
-        values_us=_chosen(getattr(evidence, f"{measure}_us"), kept),
-        template=_chosen(evidence.template, kept),
-        block=_chosen(block_of(evidence, blocks), kept),
+        values_us=values_us,
+        template=evidence.template,
+        block=blocks.of(evidence.due_us, speed=evidence.dial("speed", 1)),
     )
+    # No copy where all is kept: a column may weigh 160 MB.
+    return everything if kept.all() else everything.only(kept)
 
 
-def _chosen(column: npt.NDArray[Any], keep: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
-    """`column[keep]`, without a copy where all is kept: a column may weigh 160 MB."""
-    return column if keep.all() else column[keep]
+def _shared_codes(baseline: Evidence, candidate: Evidence) -> npt.NDArray[np.int32]:
+    """The candidate's code of each of the baseline's templates; its own alone get codes beyond."""
+    codes = {t.template_id: code for code, t in enumerate(candidate.templates)}
+    shared = [codes.setdefault(t.template_id, len(codes)) for t in baseline.templates]
+    return np.array(shared, dtype=np.int32)

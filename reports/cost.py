@@ -8,22 +8,16 @@ from __future__ import annotations
 
 import importlib.resources
 import tomllib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from reports.load import Evidence
-from reports.problems import Problems, read_toml
+from reports.problems import Table, read_toml, settle
 
 HOURS_PER_MONTH = 730
 """A twelfth of a year of 8,760 hours."""
-
-_KEYS = {
-    "node_type", "nodes", "hours_per_month", "rpu", "rpu_hours_per_month", "storage_gb",
-    "baseline_monthly", "baseline_note", "baseline_instance_type", "baseline_instances",
-    "statements_per_month",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,60 +28,54 @@ class CostPart:
     name: str
     monthly: float
     formula: str
-    source: str
-    date: str
-    unverified: bool
+    source: str = "configuration"
+    date: str = ""
+    unverified: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """Monthly cost in USD of both arms; None where it was not stated.
+    """Monthly cost in USD of both arms, in parts; an arm without parts was not stated."""
 
-    `reason` says why a comparison is missing.
-    """
-
-    baseline_monthly: float | None = None
-    candidate_monthly: float | None = None
+    parts: tuple[CostPart, ...] = ()
     statements_per_month: float | None = None
     volume_formula: str = ""
-    parts: tuple[CostPart, ...] = ()
-    reason: str | None = None
     price_date: str = ""
     region: str = ""
-    warnings: tuple[str, ...] = field(default=())
+    reason: str | None = None
+    """Why a comparison is missing."""
 
-    @property
-    def baseline_per_1000(self) -> float | None:
-        """USD per 1,000 statements on 1.0."""
-        return _per_1000(self.baseline_monthly, self.statements_per_month)
-
-    @property
-    def candidate_per_1000(self) -> float | None:
-        """USD per 1,000 statements on 2.0."""
-        return _per_1000(self.candidate_monthly, self.statements_per_month)
+    def monthly(self, arm: str) -> float | None:
+        """USD a month of `baseline` or `candidate`."""
+        parts = [part.monthly for part in self.parts if part.arm == arm]
+        return sum(parts) if parts else None
 
     @property
     def ratio(self) -> float | None:
         """Candidate over baseline; the same per month and per 1,000 statements."""
-        if self.candidate_monthly is None or not self.baseline_monthly:
-            return None
-        return self.candidate_monthly / self.baseline_monthly
+        one, two = self.monthly("baseline"), self.monthly("candidate")
+        return two / one if two is not None and one else None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """One for each price that could not be checked."""
+        return tuple(f"the price of {p.name} is unverified" for p in self.parts if p.unverified)
 
     def as_json(self) -> dict[str, Any]:
         """The `cost` object of verdict.json."""
+        monthly = {arm: self.monthly(arm) for arm in ("baseline", "candidate")}
+        thousands = (self.statements_per_month or 0) / 1000
         return {
-            "stated": self.candidate_monthly is not None or self.baseline_monthly is not None,
-            "reason": self.reason,
+            "stated": bool(self.parts),
             "currency": "USD",
-            "monthly": {"baseline": self.baseline_monthly, "candidate": self.candidate_monthly},
-            "per_1000": {"baseline": self.baseline_per_1000, "candidate": self.candidate_per_1000},
+            "monthly": monthly,
+            "per_1000": {
+                arm: usd / thousands if usd is not None and thousands else None
+                for arm, usd in monthly.items()
+            },
             "ratio": self.ratio,
-            "statements_per_month": self.statements_per_month,
-            "volume_formula": self.volume_formula,
-            "parts": [asdict(part) for part in self.parts],
-            "price_date": self.price_date,
-            "region": self.region,
             "warnings": list(self.warnings),
+            **asdict(self),
         }
 
 
@@ -97,124 +85,87 @@ def estimate_cost(evidence: Evidence, config: Path | None) -> Cost:
     Raises:
         UsageError: the file is not TOML, or its `[cost]` section has problems; lists all.
     """
-    section = read_toml(config).get("cost") if config is not None else None
-    if config is None or section is None:
+    problems: list[str] = []
+    document = Table({} if config is None else read_toml(config), "", problems)
+    if not document.has("cost"):
         return Cost(reason="not stated: no [cost] section in the configuration")
+    section = document.table("cost")
     prices = load_prices()
-    problems = Problems(config)
-    parts: list[CostPart] = []
-    if not isinstance(section, dict):
-        problems.add("cost", "must be a table")
-        section = {}
-    problems.check_keys(section, _KEYS, "[cost]")
-    numbers = _numbers(section, problems)
-    parts += _baseline_parts(section, numbers, prices, problems)
-    parts += _candidate_parts(section, numbers, prices, problems)
-    problems.settle(hint="see the section on cost in docs/gates.md")
-    volume, formula = _volume(evidence, numbers.get("statements_per_month"))
-    return _total(parts, volume, formula, prices)
+    baseline, candidate = _baseline_parts(section), _candidate_parts(section, prices)
+    volume, formula = _volume(evidence, section)
+    section.close()
+    settle(str(config), problems, hint="see the section on cost in docs/gates.md")
+    missing = [] if baseline else ["the cost of 1.0"]
+    missing += [] if candidate else ["the size of 2.0"]
+    return Cost(
+        parts=(*baseline, *candidate),
+        statements_per_month=volume,
+        volume_formula=formula,
+        price_date=str(prices["date"]),
+        region=str(prices["region"]),
+        reason=f"not stated: {' and '.join(missing)}" if missing else None,
+    )
 
 
 def load_prices() -> dict[str, Any]:
     """The price table that ships with the package."""
-    text = importlib.resources.files("reports").joinpath("prices.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)
+    return tomllib.loads((importlib.resources.files("reports") / "prices.toml").read_text("utf-8"))
 
 
-def _numbers(section: dict[str, Any], problems: Problems) -> dict[str, float]:
-    texts = {"node_type", "baseline_note", "baseline_instance_type"}
-    out = {}
-    for key in sorted(_KEYS - texts):
-        if key in section:
-            value = problems.number(section[key], "[cost]", key)
-            if value is not None:
-                out[key] = value
-    return out
-
-
-def _candidate_parts(
-    section: dict[str, Any], numbers: dict[str, float], prices: dict[str, Any], problems: Problems
-) -> list[CostPart]:
-    provisioned = "node_type" in section or "nodes" in section
-    serverless = "rpu" in section or "rpu_hours_per_month" in section
-    if provisioned and serverless:
-        problems.add("[cost]", "states both nodes and RPUs: a place is one or the other")
+def _baseline_parts(section: Table) -> list[CostPart]:
+    note = str(section.value("baseline_note", "no note given"))
+    if not section.has("baseline_monthly"):
         return []
-    hours = numbers.get("hours_per_month", float(HOURS_PER_MONTH))
+    monthly = section.number("baseline_monthly")
+    return [CostPart(arm="baseline", name="as stated", monthly=monthly, formula=note)]
+
+
+def _candidate_parts(section: Table, prices: dict[str, Any]) -> list[CostPart]:
+    """Nodes or RPU-hours, and storage."""
+    provisioned = section.has("node_type") | section.has("nodes")
+    serverless = section.has("rpu_hours_per_month")
+    hours = section.number("hours_per_month", HOURS_PER_MONTH)
+    storage_gb = section.number("storage_gb")
     parts = []
-    if provisioned:
+    if provisioned and serverless:
+        section.add("states both nodes and RPU-hours: a place is one or the other")
+    elif provisioned:
         table = prices["redshift_node_hour"]
-        kind = problems.choose(section.get("node_type"), table, "[cost]", "node_type")
-        if "nodes" not in section:
-            problems.add("[cost]", "`node_type` needs `nodes`")
-        if kind is not None:
-            parts.append(
-                _part("candidate", f"{kind} nodes", table[kind], "h",
-                      (numbers.get("nodes", 0), "nodes"), (hours, "h"))
-            )  # fmt: skip
+        kind = section.choose("node_type", table)
+        if not section.has("nodes"):
+            section.add("`node_type` needs `nodes`")
+        entry = table.get(kind, {"usd": 0})
+        factors = (section.number("nodes"), "nodes"), (hours, "h")
+        parts.append(_part(f"{kind} nodes", entry, "h", *factors))
     elif serverless:
         entry = prices["redshift_rpu_hour"]["serverless"]
-        stated = numbers.get("rpu_hours_per_month")
-        factors = (
-            [(stated, "RPU-hours")]
-            if stated is not None
-            else [(numbers.get("rpu", 0), "RPU"), (hours, "h")]
-        )
-        parts.append(_part("candidate", "serverless compute", entry, "RPU-hour", *factors))
-    if "storage_gb" in numbers and parts:
+        factor = section.number("rpu_hours_per_month"), "RPU-hours"
+        parts.append(_part("serverless compute", entry, "RPU-hour", factor))
+    if storage_gb and parts:
         entry = prices["redshift_storage_gb_month"]["managed"]
-        parts.append(
-            _part("candidate", "managed storage", entry, "GB-month", (numbers["storage_gb"], "GB"))
-        )
+        parts.append(_part("managed storage", entry, "GB-month", (storage_gb, "GB")))
     return parts
 
 
-def _baseline_parts(
-    section: dict[str, Any], numbers: dict[str, float], prices: dict[str, Any], problems: Problems
-) -> list[CostPart]:
-    if "baseline_monthly" in numbers:
-        note = str(section.get("baseline_note", "no note given"))
-        return [
-            CostPart(
-                arm="baseline", name="as stated", monthly=numbers["baseline_monthly"],
-                formula=note, source="configuration", date="", unverified=False,
-            )
-        ]  # fmt: skip
-    if "baseline_instance_type" not in section:
-        return []
-    table = prices["ec2_instance_hour"]
-    kind = problems.choose(
-        section["baseline_instance_type"], table, "[cost]", "baseline_instance_type"
-    )
-    if kind is None:
-        return []
-    number = numbers.get("baseline_instances", 1)
-    return [
-        _part("baseline", f"{kind} instances", table[kind], "h",
-              (number, "instances"), (float(HOURS_PER_MONTH), "h"))
-    ]  # fmt: skip
-
-
-def _part(
-    arm: str, name: str, entry: dict[str, Any], unit: str, *factors: tuple[float, str]
-) -> CostPart:
+def _part(name: str, entry: dict[str, Any], unit: str, *factors: tuple[float, str]) -> CostPart:
     monthly = float(entry["usd"])
     for value, _ in factors:
         monthly *= value
     words = " × ".join(f"{value:g} {what}" for value, what in factors)
     return CostPart(
-        arm=arm,
+        arm="candidate",
         name=name,
         monthly=monthly,
         formula=f"{words} × USD {entry['usd']:g} per {unit}",
-        source=str(entry["source"]),
-        date=str(entry["date"]),
+        source=str(entry.get("source")),
+        date=str(entry.get("date")),
         unverified=bool(entry.get("unverified", False)),
     )
 
 
-def _volume(evidence: Evidence, stated: float | None) -> tuple[float | None, str]:
+def _volume(evidence: Evidence, section: Table) -> tuple[float | None, str]:
     """Statements of a month at the captured rate, and how that was reckoned."""
+    stated = section.number("statements_per_month")
     if stated:
         return stated, f"{stated:,.0f} statements a month, as stated"
     statements, seconds = _captured(evidence)
@@ -229,43 +180,11 @@ def _volume(evidence: Evidence, stated: float | None) -> tuple[float | None, str
 
 
 def _captured(evidence: Evidence) -> tuple[int, float]:
+    """Statements of the capture and its seconds, whatever part or multiple of it was replayed."""
     if evidence.workload is not None:
         window = evidence.workload.manifest.get("window") or {}
         if window.get("from") and window.get("to"):
             first, last = (datetime.fromisoformat(window[end]) for end in ("from", "to"))
             return len(evidence.workload), (last - first).total_seconds()
-    dials = evidence.document.get("dials") or {}
-    statements = evidence.run.planned / float(dials.get("scale") or 1)
-    return round(statements), evidence.length_us / 1e6 * float(dials.get("speed") or 1)
-
-
-def _total(
-    parts: list[CostPart], volume: float | None, formula: str, prices: dict[str, Any]
-) -> Cost:
-    sums = {
-        arm: sum(part.monthly for part in parts if part.arm == arm) if any(
-            part.arm == arm for part in parts
-        ) else None
-        for arm in ("baseline", "candidate")
-    }  # fmt: skip
-    missing = [
-        words
-        for arm, words in (("baseline", "the cost of 1.0"), ("candidate", "the size of 2.0"))
-        if sums[arm] is None
-    ]
-    unverified = [part.name for part in parts if part.unverified]
-    return Cost(
-        baseline_monthly=sums["baseline"],
-        candidate_monthly=sums["candidate"],
-        statements_per_month=volume,
-        volume_formula=formula,
-        parts=tuple(parts),
-        reason=f"not stated: {' and '.join(missing)}" if missing else None,
-        price_date=str(prices["date"]),
-        region=str(prices["region"]),
-        warnings=tuple(f"the price of {name} is unverified" for name in unverified),
-    )
-
-
-def _per_1000(monthly: float | None, statements: float | None) -> float | None:
-    return None if monthly is None or not statements else monthly / statements * 1000
+    statements = int(evidence.original.sum()) / min(1.0, evidence.dial("scale", 1))
+    return round(statements), evidence.length_us / 1e6 * evidence.dial("speed", 1)

@@ -7,12 +7,11 @@ where both failed, `resolved` where only 1.0 failed. Only `new` speaks against t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from reports.load import Evidence
+from reports.stats.estimate import Bools, Int64s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,82 +27,54 @@ class ErrorGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Errors:
-    """Counts of samples. `answerable` are those 2.0 tried and 1.0 had answered."""
+    """Counts of samples, the `errors` object of verdict.json.
+
+    `answerable` are those 2.0 tried and 1.0 had answered. Without the workload and without a
+    baseline run nothing is known of 1.0's errors: every failure then counts as new, and
+    `baseline_known` is False.
+    """
 
     new: int
     existing: int
     resolved: int
     answerable: int
+    baseline_known: bool
     groups: tuple[ErrorGroup, ...]
-    known: bool
-
-    def as_json(self) -> dict[str, Any]:
-        """The `errors` object of verdict.json."""
-        return {
-            "new": self.new,
-            "existing": self.existing,
-            "resolved": self.resolved,
-            "answerable": self.answerable,
-            "baseline_known": self.known,
-            "groups": [
-                {
-                    "divergence": group.divergence,
-                    "sqlstate": group.sqlstate,
-                    "template_id": group.template_id,
-                    "message": group.message,
-                    "count": group.count,
-                }
-                for group in self.groups
-            ],
-        }
 
 
 def split_errors(evidence: Evidence, *, with_baseline_run: bool) -> Errors:
-    """Split failures by statement.
-
-    Without the workload and without a baseline run nothing is known of 1.0's errors; then every
-    failure counts as new and `known` is False.
-    """
-    failed = evidence.is_status("error", "timeout")
-    answered = evidence.is_status("ok")
+    """Split failures by statement."""
+    failed, answered = evidence.is_status("error", "timeout"), evidence.is_status("ok")
     before = evidence.failed_before
     new, existing = failed & ~before, failed & before
-    groups = [
-        *_group(evidence, new, "new"),
-        *_group(evidence, existing, "existing"),
-    ]
     return Errors(
         new=int(new.sum()),
         existing=int(existing.sum()),
         resolved=int((answered & before).sum()),
         answerable=int(((answered | failed) & ~before).sum()),
-        groups=tuple(groups),
-        known=with_baseline_run or evidence.workload is not None,
+        baseline_known=with_baseline_run or evidence.workload is not None,
+        groups=(*_group(evidence, new, "new"), *_group(evidence, existing, "existing")),
     )
 
 
-def new_errors_by_template(evidence: Evidence) -> npt.NDArray[np.int64]:
+def new_errors_by_template(evidence: Evidence) -> Int64s:
     """How many samples of each template (templates) failed on 2.0 alone."""
     new = evidence.is_status("error", "timeout") & ~evidence.failed_before
     return np.bincount(evidence.template[new], minlength=len(evidence.templates)).astype(np.int64)
 
 
-def _group(evidence: Evidence, chosen: npt.NDArray[np.bool_], divergence: str) -> list[ErrorGroup]:
+def _group(evidence: Evidence, chosen: Bools, divergence: str) -> list[ErrorGroup]:
     timeout = evidence.is_status("timeout")[chosen]
-    keys = np.stack(
-        [evidence.template[chosen], evidence.failure[chosen], timeout.astype(np.int32)], axis=1
-    )
+    keys = np.stack([evidence.template[chosen], evidence.failure[chosen], timeout], axis=1)
     distinct, counts = np.unique(keys, axis=0, return_counts=True)
-    groups = []
-    for (template, failure, timed_out), number in zip(distinct.tolist(), counts, strict=True):
-        sqlstate, message = evidence.failures[failure] if failure >= 0 else ("", "")
-        groups.append(
-            ErrorGroup(
-                divergence=divergence,
-                sqlstate=sqlstate or ("timeout" if timed_out else "unknown"),
-                template_id=evidence.templates[template].template_id,
-                message=message,
-                count=int(number),
-            )
+    groups = [
+        ErrorGroup(
+            divergence=divergence,
+            sqlstate=evidence.failures[failure][0] or ("timeout" if timed_out else "unknown"),
+            template_id=evidence.templates[template].template_id,
+            message=evidence.failures[failure][1],
+            count=int(number),
         )
+        for (template, failure, timed_out), number in zip(distinct.tolist(), counts, strict=True)
+    ]
     return sorted(groups, key=lambda g: (-g.count, g.sqlstate, g.template_id, g.message))

@@ -6,17 +6,16 @@ CPU. What a slow target causes (backlog) is kept out of them on purpose.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from replay.run import Ledger
 from reports.load import MISSING, Evidence
-from reports.stats.estimate import Int64s
 from reports.stats.quantiles import nearest_rank
 
-DEFAULT_LAG_BUDGET_US = 250_000
+DEFAULT_LAG_BUDGET_MS = 250.0
 """Used when neither the gates nor the run state a budget."""
 
 _SLICE = 1 << 20
@@ -24,15 +23,13 @@ _SLICE = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fidelity:
-    """None where a figure could not be measured; shares run from 0 to 1."""
+    """The `fidelity` object of verdict.json; None where a figure could not be measured."""
 
     finished: bool
     ended_by: str
     lag_p50_us: int | None
     lag_p99_us: int | None
-    lag_max_us: int | None
     lag_budget_us: int
-    backlog_p99_us: int | None
     backlogged_share: float | None
     offered_over_target: float | None
     replayed_share: float | None
@@ -41,34 +38,26 @@ class Fidelity:
     workers: int
     workers_lost: int
 
-    def as_json(self) -> dict[str, Any]:
-        """The `fidelity` object of verdict.json."""
-        return asdict(self)
-
 
 def measure_fidelity(evidence: Evidence, ledger: Ledger) -> Fidelity:
     """Read the run's own quality from its samples, its ledger and its workers."""
-    document = evidence.document
-    lag = evidence.lag_us[evidence.lag_us != MISSING]
-    backlog = evidence.backlog_us[evidence.lag_us != MISSING]
-    workers = document.get("workers") or []
+    sent = evidence.lag_us != MISSING
+    lag, backlog = evidence.lag_us[sent], evidence.backlog_us[sent]
+    workers = evidence.document.get("workers") or []
     cpus = [w["cpu_p95"] for w in workers if w.get("cpu_p95") is not None]
-    budget_ms = (document.get("dials") or {}).get("lag_budget_ms")
-    budget_us = DEFAULT_LAG_BUDGET_US if budget_ms is None else round(float(budget_ms) * 1000)
-    to_replay = ledger.planned - ledger.skipped.total()
-    replayed = ledger.ok + ledger.error + ledger.timeout
+    budget_us = round(evidence.dial("lag_budget_ms", DEFAULT_LAG_BUDGET_MS) * 1000)
+    skipped = ledger.skipped.total()
+    to_replay, replayed = ledger.planned - skipped, ledger.ok + ledger.error + ledger.timeout
     return Fidelity(
         finished=evidence.run.finished,
-        ended_by=str(document.get("ended_by") or "unknown"),
+        ended_by=str(evidence.document.get("ended_by") or "unknown"),
         lag_p50_us=_quantile(lag, 0.50),
         lag_p99_us=_quantile(lag, 0.99),
-        lag_max_us=int(lag.max()) if len(lag) else None,
         lag_budget_us=budget_us,
-        backlog_p99_us=_quantile(backlog, 0.99),
         backlogged_share=float((backlog > budget_us).mean()) if len(backlog) else None,
         offered_over_target=_offered(evidence, budget_us),
         replayed_share=replayed / to_replay if to_replay > 0 else None,
-        skipped_share=ledger.skipped.total() / ledger.planned if ledger.planned else None,
+        skipped_share=skipped / ledger.planned if ledger.planned else None,
         # One worker at its limit is enough to distort the samples it took.
         client_cpu_p95=max(cpus) if len(cpus) == len(workers) and cpus else None,
         workers=len(workers),
@@ -76,11 +65,9 @@ def measure_fidelity(evidence: Evidence, ledger: Ledger) -> Fidelity:
     )
 
 
-def _quantile(values: Int64s, p: float) -> int | None:
-    if len(values) == 0:
-        return None
-    at = nearest_rank(len(values), p) - 1
-    return int(np.partition(values, at)[at])
+def _quantile(values: npt.NDArray[np.int64], p: float) -> int | None:
+    rank = nearest_rank(len(values), p) - 1
+    return int(np.partition(values, rank)[rank]) if len(values) else None
 
 
 def _offered(evidence: Evidence, budget_us: int) -> float | None:
@@ -97,7 +84,7 @@ def _offered(evidence: Evidence, budget_us: int) -> float | None:
     # Through slices, so that the sums need no column of their own.
     for start in range(0, len(evidence), _SLICE):
         part = slice(start, start + _SLICE)
-        could = evidence.due_us[part] + np.maximum(evidence.backlog_us[part], 0)
+        could = evidence.due_us[part] + evidence.backlog_us[part]
         lag = evidence.lag_us[part]
         inside = planned[part] & (could <= end)
         offerable += int(inside.sum())

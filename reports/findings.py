@@ -15,38 +15,35 @@ Document = Mapping[str, Any]
 
 def of_curve(document: Document) -> str:
     """How far apart the two arms are at the median and in the tail."""
-    known = {
-        line["stat"]: line["ratio"]
-        for line in document["headline"]
-        if line["unit"] == "us" and line["ratio"] is not None and line["stat"] != "mean"
-    }
-    if not known:
-        return "Response time of 2.0"
-    stats = [stat for stat in ("p50", "p95", "p99") if stat in known]
-    words = [f"{fmt.in_words(known[stat])} at {stat}" for stat in stats]
-    return f"2.0 is {_joined(words)}".replace("is same", "is the same")
+    ratios = {line["stat"]: line["ratio"] for line in document["headline"]}
+    words = [
+        f"{fmt.in_words(ratios[stat])} at {stat}"
+        for stat in ("p50", "p95", "p99")
+        if ratios[stat] is not None
+    ]
+    return f"2.0 is {', '.join(words)}" if words else "Response time of 2.0"
 
 
 def of_templates(document: Document) -> str:
     """How many templates got clearly slower or faster."""
     words = [template["word"] for template in document["templates"]]
-    worse, improved = words.count("worse"), words.count("improved")
     told = sum(word != "cannot tell" for word in words)
     if told == 0:
         return "No template has enough samples for an interval"
-    return f"{worse} of {fmt.plural(told, 'template')} slower, {improved} faster"
+    slower, faster = words.count("worse"), words.count("improved")
+    return f"{slower} of {fmt.plural(told, 'template')} slower, {faster} faster"
 
 
-def of_time(document: Document, failures: int) -> str:
-    """Errors and lag over the run."""
-    lag = document["fidelity"]["lag_p99_us"]
-    if failures:
-        return f"{fmt.plural(failures, 'statement')} failed on 2.0 only; where they fell due"
+def of_time(document: Document) -> str:
+    """New errors and lag over the run."""
+    new, lag = document["errors"]["new"], document["fidelity"]["lag_p99_us"]
+    if new:
+        return f"{fmt.plural(new, 'statement')} failed on 2.0 only; where they fell due"
     return f"No new errors; the tool's own lag stayed at {fmt.duration(lag)} (p99)"
 
 
 def of_cost(document: Document) -> str:
-    """Which place costs less per month."""
+    """Which place costs less a month."""
     ratio = document["cost"]["ratio"]
     if ratio is None:
         return "Cost a month"
@@ -54,7 +51,3 @@ def of_cost(document: Document) -> str:
         return "2.0 costs the same as 1.0"
     word = "more" if ratio > 1 else "less"
     return f"2.0 costs {fmt.share(abs(ratio - 1))} {word} than 1.0"
-
-
-def _joined(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

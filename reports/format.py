@@ -42,21 +42,32 @@ def ratio(value: float | None) -> str:
     return f"{value:.2f}×" if value < 100 else f"{value:,.0f}×"
 
 
-def interval(bounds: Sequence[float | None] | None) -> str:
-    """`[1.22, 1.41]`; an end the sample cannot bound is left open."""
+def amount(value: float | None, unit: str) -> str:
+    """A number in the unit a gate or a headline line states."""
+    return _UNITS[unit](value)
+
+
+def interval(bounds: Sequence[float | None] | None, unit: str = "ratio") -> str:
+    """`[1.22, 1.41]`, `[34.4, 49.7 ms]`; an end the sample cannot bound is left open."""
     if bounds is None:
         return ""
-    low, high = bounds
-    texts = ["…" if end is None else ratio(end).removesuffix("×") for end in (low, high)]
-    return f"[{texts[0]}, {texts[1]}]"
+    low, high = ("…" if end is None else amount(end, unit).removesuffix("×") for end in bounds)
+    if low.partition(" ")[2] == high.partition(" ")[2]:
+        low = low.partition(" ")[0]
+    return f"[{low}, {high}]"
+
+
+def is_same(value: float) -> bool:
+    """True for a ratio that two decimals show as 1."""
+    return 0.995 <= value < 1.005
 
 
 def in_words(value: float | None) -> str:
-    """A ratio of times in words: `1.31× slower`, `1.30× faster`, `same`."""
+    """A ratio of times in words: `1.31× slower`, `1.30× faster`, `the same`."""
     if value is None or value <= 0:
         return NOTHING
-    if 0.995 <= value < 1.005:
-        return "same"
+    if is_same(value):
+        return "the same"
     return f"{ratio(value)} slower" if value > 1 else f"{ratio(1 / value)} faster"
 
 
@@ -90,11 +101,9 @@ def money(value: float | None) -> str:
     return f"USD {value:,.2f}" if value < 1000 else f"USD {value:,.0f}"
 
 
-def seconds(value: float | None) -> str:
-    """Signed seconds for a difference of work: `+12.4 s`."""
-    if value is None:
-        return NOTHING
-    return ("+" if value > 0 else "") + (duration(value * 1e6) if value else "0 s")
+def difference(us: float | None) -> str:
+    """Signed microseconds: `+2.97 ms`."""
+    return NOTHING if us is None else ("+" if us > 0 else "") + duration(us)
 
 
 def stamp(iso: str | None) -> str:
@@ -111,7 +120,23 @@ def plural(value: int, one: str, many: str | None = None) -> str:
     return f"{value:,} {one if value == 1 else many or one + 's'}"
 
 
+def excerpt(text: str, characters: int) -> str:
+    """The beginning of a text on one line, cut where it is longer."""
+    line = " ".join(text.split())
+    return line if len(line) <= characters else f"{line[: characters - 1].rstrip()}…"
+
+
 def _three(value: float) -> str:
     if value < 9.995:
         return f"{value:.2f}"
     return f"{value:.1f}" if value < 99.95 else f"{value:,.0f}"
+
+
+_UNITS = {
+    "us": duration,
+    "ratio": ratio,
+    "count": count,
+    "share": share,
+    "usd": money,
+    "per_s": rate,
+}

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import datetime
 import importlib.resources
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
-from reports.compare import QUANTILES, Decision
-from reports.problems import Problems, read_toml
+from reports.compare import QUANTILES, TEMPLATE_QUANTILES, Decision
+from reports.problems import Table, read_toml, settle
 from reports.stats.family import Correction
 
 SCHEMA = 1
@@ -25,24 +24,26 @@ class Metric(StrEnum):
     """What a gate can look at."""
 
     LATENCY_RESPONSE = "latency.response"
-    LATENCY_SERVICE = "latency.service"
-    LATENCY_FIRST_ROW = "latency.first_row"
-    THROUGHPUT = "throughput"
     ERRORS_NEW = "errors.new"
     ERRORS_NEW_SHARE = "errors.new_share"
-    LEDGER_UNKNOWN = "ledger.unknown"
     COST_MONTHLY = "cost.monthly"
-    COST_PER_1000 = "cost.per_1000"
 
-    @property
-    def timing(self) -> bool:
-        """True where a run that was not replayed faithfully cannot be judged."""
-        return self.is_latency or self is Metric.THROUGHPUT
 
-    @property
-    def is_latency(self) -> bool:
-        """True for the latencies, the only metrics with a `stat`."""
-        return self.value.startswith("latency.")
+_LIMITS = {
+    Metric.LATENCY_RESPONSE: ("max", "max_ratio"),
+    Metric.ERRORS_NEW: ("max",),
+    Metric.ERRORS_NEW_SHARE: ("max",),
+    Metric.COST_MONTHLY: ("max", "max_ratio"),
+}
+
+VALIDITY = {
+    "lag_p99": "max",
+    "offered_over_target": "min",
+    "replayed_share": "min",
+    "skipped_share": "max",
+    "client_cpu_p95": "max",
+}
+"""Figures of `Fidelity` that `[validity]` may limit, and from which side."""
 
 
 class Severity(StrEnum):
@@ -55,34 +56,30 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """One condition; limits that are None do not apply. Durations in microseconds."""
+    """One condition, `max` or `max_ratio`. Durations in microseconds.
+
+    The fields from `min_harm_us` on belong to a gate over every template (`for_each`).
+    """
 
     id: str
     metric: Metric
     why: str = ""
-    stat: str | None = None
-    max: float | None = None
-    min: float | None = None
-    max_ratio: float | None = None
-    min_ratio: float | None = None
-    min_samples: int | None = None
     severity: Severity = Severity.BLOCK
-    for_each: str | None = None
-    where: Mapping[str, str] = field(default_factory=dict)
+    max: float | None = None
+    max_ratio: float | None = None
+    stat: str | None = None
+    min_samples: int = 0
+    captured: str = "cap"
+    for_each: bool = False
     min_harm_us: int = 0
     correction: Correction = "bh"
     q: float = 0.05
     max_unevaluated_share: float = 0.05
-    captured: Literal["cap", "allow"] = "cap"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
-    """One validity limit: a figure of `Fidelity` and the most or least it may be."""
-
-    name: str
-    max: float | None = None
-    min: float | None = None
+    @property
+    def limit(self) -> float:
+        """The one limit it has."""
+        return self.max_ratio if self.max is None else self.max  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,11 +94,11 @@ class Waiver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gates:
-    """A whole gates file, checked."""
+    """A whole gates file, checked; `validity` holds limits by the keys of `VALIDITY`."""
 
     source: str
     decision: Decision
-    validity: tuple[Limit, ...]
+    validity: dict[str, float]
     gates: tuple[Gate, ...]
     waivers: tuple[Waiver, ...]
 
@@ -111,35 +108,12 @@ class Gates:
         Raises:
             UsageError: a waiver ended before `day`; lists all that did.
         """
-        problems = Problems(Path(self.source))
-        for number, waiver in enumerate(self.waivers):
-            if waiver.until < day:
-                problems.add(
-                    f"waiver[{number}] of gate `{waiver.gate}`",
-                    f"ended on {waiver.until}, before the run of {day}",
-                )
-        problems.settle(hint="mend what it excused, or renew `until` on purpose")
-
-
-_LIMIT_KEYS = {
-    Metric.THROUGHPUT: {"min", "min_ratio"},
-    Metric.ERRORS_NEW: {"max"},
-    Metric.ERRORS_NEW_SHARE: {"max"},
-    Metric.LEDGER_UNKNOWN: {"max"},
-    Metric.COST_MONTHLY: {"max", "max_ratio"},
-    Metric.COST_PER_1000: {"max", "max_ratio"},
-}
-_LATENCY_LIMITS = {"max", "max_ratio"}
-_COMMON = {"id", "why", "metric", "severity"}
-_LATENCY_KEYS = {"stat", "min_samples", "for_each", "where", "captured"}
-_FAMILY_KEYS = {"min_harm", "correction", "q", "max_unevaluated_share"}
-_VALIDITY = {
-    "lag_p99": "max",
-    "offered_over_target": "min",
-    "replayed_share": "min",
-    "skipped_share": "max",
-    "client_cpu_p95": "max",
-}
+        ended = [
+            f"waiver of gate `{waiver.gate}`: ended on {waiver.until}, before the run of {day}"
+            for waiver in self.waivers
+            if waiver.until < day
+        ]
+        settle(self.source, ended, hint="mend what it excused, or renew `until` on purpose")
 
 
 def load_gates(path: Path | None) -> Gates:
@@ -148,219 +122,131 @@ def load_gates(path: Path | None) -> Gates:
     Raises:
         UsageError: the file is not TOML or has problems; lists all of them at once.
     """
-    if path is None:
-        with importlib.resources.as_file(
-            importlib.resources.files("reports").joinpath("gates.toml")
-        ) as shipped:
-            return _parse(read_toml(shipped), Path("gates.toml"), source="shipped defaults")
-    return _parse(read_toml(path), path, source=str(path))
-
-
-def _parse(document: dict[str, Any], path: Path, *, source: str) -> Gates:
-    problems = Problems(path)
-    problems.check_keys(document, {"schema", "decision", "validity", "gate", "waiver"}, "")
-    if document.get("schema") != SCHEMA:
-        problems.add("", f"`schema` must be {SCHEMA}, not `{document.get('schema')}`")
-    decision = _decision(_table(document, "decision", problems), problems)
-    validity = _validity(_table(document, "validity", problems), problems)
-    gates = [
-        _gate(table, f"gate[{number}]", problems)
-        for number, table in enumerate(_tables(document, "gate", problems))
-    ]
-    ids = [str(table.get("id")) for table in _tables(document, "gate", Problems(path))]
-    for repeated in sorted({name for name in ids if ids.count(name) > 1}):
-        problems.add("", f"gate id `{repeated}` is used {ids.count(repeated)} times")
-    waivers = [
-        _waiver(table, f"waiver[{number}]", ids, problems)
-        for number, table in enumerate(_tables(document, "waiver", problems))
-    ]
+    problems: list[str] = []
+    shipped = importlib.resources.files("reports") / "gates.toml"
+    with importlib.resources.as_file(shipped) as default:
+        document = Table(read_toml(path or default), "", problems)
+    if document.value("schema") != SCHEMA:
+        document.add(f"`schema` must be {SCHEMA}, not `{document.value('schema')}`")
+    gates = [_gate(table) for table in document.tables("gate")]
+    ids = [gate.id for gate in gates]
+    for repeated in sorted({name for name in ids if name and ids.count(name) > 1}):
+        document.add(f"gate id `{repeated}` is used {ids.count(repeated)} times")
     if not ids:
-        problems.add("", "no [[gate]]: nothing would be decided")
-    problems.settle(hint="every key is explained in docs/gates.md")
-    return Gates(
-        source=source,
-        decision=decision,
-        validity=validity,
-        gates=tuple(gate for gate in gates if gate is not None),
-        waivers=tuple(waiver for waiver in waivers if waiver is not None),
+        document.add("no [[gate]]: nothing would be decided")
+    checked = Gates(
+        source="shipped defaults" if path is None else str(path),
+        decision=_decision(document.table("decision")),
+        validity=_validity(document.table("validity")),
+        gates=tuple(gates),
+        waivers=tuple(_waiver(table, ids) for table in document.tables("waiver")),
     )
+    document.close()
+    settle(path or "gates.toml", problems, hint="every key is explained in docs/gates.md")
+    return checked
 
 
-def _table(document: dict[str, Any], key: str, problems: Problems) -> dict[str, Any]:
-    value = document.get(key, {})
-    if isinstance(value, dict):
-        return value
-    problems.add("", f"`{key}` must be a table: [{key}]")
-    return {}
-
-
-def _tables(document: dict[str, Any], key: str, problems: Problems) -> list[dict[str, Any]]:
-    value = document.get(key, [])
-    if isinstance(value, list) and all(isinstance(item, dict) for item in value):
-        return value
-    problems.add("", f"`{key}` must be a list of tables: [[{key}]]")
-    return []
-
-
-def _decision(table: dict[str, Any], problems: Problems) -> Decision:
-    where, default = "[decision]", Decision()
-    keys = {"confidence", "block", "resamples", "seed", "on_inconclusive"}
-    problems.check_keys(table, keys, where)
-    confidence = problems.number(
-        table.get("confidence", default.confidence), where, "confidence", low=0.6, high=0.999
+def _decision(table: Table) -> Decision:
+    default = Decision()
+    decision = Decision(
+        confidence=table.number("confidence", default.confidence, low=0.6, high=0.999),
+        resamples=int(table.number("resamples", default.resamples, low=200, high=100_000)),
+        seed=int(table.number("seed", default.seed, high=2**53)),
     )
-    block = table.get("block", "auto")
-    block_us = None if block == "auto" else problems.duration_us(block, where, "block")
-    resamples = problems.number(
-        table.get("resamples", default.resamples), where, "resamples", low=200, high=100_000
-    )
-    seed = problems.number(table.get("seed", default.seed), where, "seed", high=2**53)
-    warn = problems.choose(
-        table.get("on_inconclusive", default.on_inconclusive),
-        ("fail", "warn"),
-        where,
-        "on_inconclusive",
-    )
-    return Decision(
-        confidence=confidence or default.confidence,
-        block_us=block_us,
-        resamples=int(resamples or default.resamples),
-        seed=default.seed if seed is None else int(seed),
-        on_inconclusive=warn or default.on_inconclusive,
-    )
+    table.close()
+    return decision
 
 
-def _validity(table: dict[str, Any], problems: Problems) -> tuple[Limit, ...]:
-    problems.check_keys(table, _VALIDITY, "[validity]")
-    limits = []
-    for name, side in _VALIDITY.items():
-        if name not in table:
+def _validity(table: Table) -> dict[str, float]:
+    limits = {}
+    for name, side in VALIDITY.items():
+        if not table.has(name):
             continue
-        where = f"[validity] {name}"
-        entry = table[name]
+        entry = table.content[name]
         if not isinstance(entry, dict) or set(entry) != {side}:
-            problems.add(where, f"must be {{ {side} = ... }}")
+            table.add(f"`{name}` must be {{ {side} = ... }}")
             continue
-        value = (
-            problems.duration_us(entry[side], where, side)
-            if name == "lag_p99"
-            else problems.number(entry[side], where, side)
-        )
-        if value is not None:
-            limits.append(Limit(name=name, **{side: float(value)}))
-    return tuple(limits)
+        inner = table.table(name)
+        limits[name] = inner.duration_us(side) if name == "lag_p99" else inner.number(side)
+    table.close()
+    return limits
 
 
-def _gate(table: dict[str, Any], where: str, problems: Problems) -> Gate | None:
-    if not isinstance(table.get("id"), str) or not table["id"]:
-        problems.add(where, "needs an `id`")
+def _gate(table: Table) -> Gate:
+    name = table.value("id")
+    if isinstance(name, str) and name:
+        table.where += f" `{name}`"
     else:
-        where = f"{where} `{table['id']}`"
-    name = problems.choose(table.get("metric"), list(Metric), where, "metric")
-    if name is None:
-        return None
-    metric = Metric(name)
-    before = len(problems.found)
-    limits = _LIMIT_KEYS.get(metric, _LATENCY_LIMITS)
-    allowed = _COMMON | limits | (_LATENCY_KEYS if metric.is_latency else set())
-    if metric is Metric.THROUGHPUT:
-        allowed = allowed | {"captured"}
-    if "for_each" in table:
-        allowed = (allowed | _FAMILY_KEYS) - {"max"}
-    problems.check_keys(table, allowed, where)
-    values = _limits(table, metric, limits, where, problems)
-    values |= _latency_keys(table, metric, where, problems)
-    severity = problems.choose(table.get("severity", "block"), list(Severity), where, "severity")
-    if len(problems.found) > before or severity is None:
-        return None
-    return Gate(
-        id=str(table.get("id")),
-        metric=metric,
-        why=str(table.get("why", "")),
-        severity=Severity(severity),
-        **values,
+        table.add("needs an `id`")
+    metric = table.choose("metric", list(Metric))
+    keys: dict[str, Any] = {}
+    if metric:
+        limits = _LIMITS[Metric(metric)]
+        latency = metric == Metric.LATENCY_RESPONSE
+        for_each = latency and table.has("for_each")
+        keys = _limit(table, limits[1:] if for_each else limits, in_time=latency)
+        keys |= _latency(table) if latency else {}
+        keys |= _family(table) if for_each else {}
+    gate = Gate(
+        id=str(name or ""),
+        metric=Metric(metric or Metric.ERRORS_NEW),
+        why=str(table.value("why", "")),
+        severity=Severity(table.choose("severity", list(Severity), "block")),
+        **keys,
     )
+    if metric:
+        table.close()
+    return gate
 
 
-def _limits(
-    table: dict[str, Any], metric: Metric, limits: set[str], where: str, problems: Problems
-) -> dict[str, Any]:
-    present = sorted(limits & set(table))
+def _limit(table: Table, limits: tuple[str, ...], *, in_time: bool) -> dict[str, Any]:
+    present = [key for key in limits if table.has(key)]
     if len(present) != 1:
         said = " and ".join(f"`{key}`" for key in present) or "none"
-        choice = " or ".join(f"`{key}`" for key in sorted(limits))
-        problems.add(where, f"needs one limit, {choice}; it has {said}")
-    values: dict[str, Any] = {}
-    for key in present:
-        if key == "max" and metric.is_latency:
-            values[key] = problems.duration_us(table[key], where, key)
-        else:
-            low = 1e-9 if key.endswith("ratio") else 0
-            values[key] = problems.number(table[key], where, key, low=low)
-    return values
-
-
-def _latency_keys(
-    table: dict[str, Any], metric: Metric, where: str, problems: Problems
-) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    if "captured" in table:
-        values["captured"] = problems.choose(table["captured"], ("cap", "allow"), where, "captured")
-    if not metric.is_latency:
-        return values
-    values["stat"] = problems.choose(table.get("stat"), QUANTILES, where, "stat")
-    if "min_samples" in table:
-        least = problems.number(table["min_samples"], where, "min_samples", low=1)
-        values["min_samples"] = None if least is None else int(least)
-    if "where" in table:
-        values["where"] = _where(table["where"], where, problems)
-    if "for_each" in table:
-        values |= _family(table, where, problems)
-    return values
-
-
-def _where(value: object, where: str, problems: Problems) -> dict[str, str]:
-    if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
-        problems.add(where, '`where` must be a table of texts such as { kind = "select" }')
+        choice = " or ".join(f"`{key}`" for key in limits)
+        table.add(f"needs one limit, {choice}; it has {said}")
         return {}
-    problems.check_keys(value, {"kind", "template"}, f"{where} where")
-    return cast("dict[str, str]", value)
+    key = present[0]
+    if key == "max" and in_time:
+        return {key: table.duration_us(key)}
+    return {key: table.number(key, low=1e-9 if key == "max_ratio" else 0)}
 
 
-def _family(table: dict[str, Any], where: str, problems: Problems) -> dict[str, Any]:
-    values: dict[str, Any] = {
-        "for_each": problems.choose(table["for_each"], ("template",), where, "for_each")
+def _latency(table: Table) -> dict[str, Any]:
+    return {
+        "stat": table.choose("stat", QUANTILES),
+        "min_samples": int(table.number("min_samples", 0)),
+        "captured": table.choose("captured", ("cap", "allow"), "cap"),
     }
-    if table.get("stat") not in ("p50", "p95"):
-        problems.add(where, "a gate for each template needs `stat` p50 or p95")
-    if "max_ratio" not in table or "min_harm" not in table:
-        problems.add(where, "a gate for each template needs both `max_ratio` and `min_harm`")
-    else:
-        values["min_harm_us"] = problems.duration_us(table["min_harm"], where, "min_harm")
-    if "correction" in table:
-        values["correction"] = problems.choose(
-            table["correction"], ("bh", "holm"), where, "correction"
-        )
-    for key in ("q", "max_unevaluated_share"):
-        if key in table:
-            values[key] = problems.number(table[key], where, key, high=1)
-    return values
 
 
-def _waiver(table: dict[str, Any], where: str, ids: list[str], problems: Problems) -> Waiver | None:
-    before = len(problems.found)
-    problems.check_keys(table, {"gate", "template", "until", "reason"}, where)
-    gate = problems.choose(table.get("gate"), ids, where, "gate")
-    until = table.get("until")
+def _family(table: Table) -> dict[str, Any]:
+    table.choose("for_each", ("template",))
+    if table.value("stat") not in TEMPLATE_QUANTILES:
+        table.add(f"a gate for each template needs `stat` {' or '.join(TEMPLATE_QUANTILES)}")
+    if not (table.has("max_ratio") and table.has("min_harm")):
+        table.add("a gate for each template needs both `max_ratio` and `min_harm`")
+        return {}
+    return {
+        "for_each": True,
+        "min_harm_us": table.duration_us("min_harm"),
+        "correction": table.choose("correction", ("bh", "holm"), "bh"),
+        "q": table.number("q", 0.05, high=1),
+        "max_unevaluated_share": table.number("max_unevaluated_share", 0.05, high=1),
+    }
+
+
+def _waiver(table: Table, ids: list[str]) -> Waiver:
+    until = table.value("until")
     if not isinstance(until, datetime.date) or isinstance(until, datetime.datetime):
-        problems.add(where, f"`until` must be a date such as 2027-01-31, not `{until}`")
-    if not table.get("reason"):
-        problems.add(where, "needs a `reason`")
-    if len(problems.found) > before or gate is None:
-        return None
-    return Waiver(
-        gate=gate,
-        template=table.get("template"),
+        table.add(f"`until` must be a date such as 2027-01-31, not `{until}`")
+    if not table.value("reason"):
+        table.add("needs a `reason`")
+    waiver = Waiver(
+        gate=table.choose("gate", ids),
+        template=table.value("template"),
         until=cast("datetime.date", until),
-        reason=str(table["reason"]),
+        reason=str(table.value("reason")),
     )
+    table.close()
+    return waiver

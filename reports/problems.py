@@ -1,6 +1,7 @@
-"""What is wrong with one TOML file, collected and raised at once.
+"""Reads TOML that a person wrote and mistyped: every problem of a file is raised at once.
 
-Apart from the gates and the cost because both read TOML that a person wrote and mistyped.
+Each key is read by one call that says what it may be. What was never asked for is unknown, so
+there is no list of keys to keep beside the code that reads them.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,68 +32,94 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UsageError(f"`{path}` cannot be read as TOML") from error
 
 
+def settle(path: Path | str, problems: list[str], *, hint: str) -> None:
+    """Raise all problems of one file as one error.
+
+    Raises:
+        UsageError: there is at least one.
+    """
+    if problems:
+        number = f"{len(problems)} {'problem' if len(problems) == 1 else 'problems'}"
+        lines = "".join(f"\n  {problem}" for problem in problems)
+        raise UsageError(f"`{path}` has {number}{lines}", hint=hint)
+
+
 @dataclass
-class Problems:
-    """A list of complaints about `path`; `settle` raises them together."""
+class Table:
+    """One table of a file and where it stands; a wrong value is noted and gives the default."""
 
-    path: Path
-    found: list[str] = field(default_factory=list)
+    content: dict[str, Any]
+    where: str
+    problems: list[str]
+    asked: set[str] = field(default_factory=set)
 
-    def add(self, where: str, what: str) -> None:
-        """Note one problem at a place such as `gate `p95``."""
-        self.found.append(f"{where}: {what}" if where else what)
+    def add(self, what: str) -> None:
+        """Note one problem of this table."""
+        self.problems.append(f"{self.where}: {what}" if self.where else what)
 
-    def check_keys(self, table: Mapping[str, Any], allowed: Iterable[str], where: str) -> None:
-        """Complain about each unknown key, with the nearest allowed one."""
-        allowed = sorted(allowed)
-        for key in table:
-            if key in allowed:
-                continue
-            near = difflib.get_close_matches(key, allowed, n=1, cutoff=0.6)
-            remedy = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(allowed)}"
-            self.add(where, f"unknown key `{key}`: {remedy}")
+    def has(self, key: str) -> bool:
+        """True where the key is there; it is then a known one."""
+        self.asked.add(key)
+        return key in self.content
 
-    def choose(self, value: object, allowed: Iterable[str], where: str, key: str) -> str | None:
-        """`value` if it is one of `allowed`, else a complaint and None."""
-        allowed = list(allowed)
+    def value(self, key: str, default: Any = None) -> Any:  # noqa: ANN401
+        """Whatever stands at the key."""
+        return self.content[key] if self.has(key) else default
+
+    def choose(self, key: str, allowed: Iterable[str], default: str = "") -> str:
+        """One of `allowed`; without a default the key must be there."""
+        if not self.has(key) and default:
+            return default
+        value, allowed = self.value(key), list(allowed)
         if isinstance(value, str) and value in allowed:
             return value
-        near = difflib.get_close_matches(str(value), allowed, n=1, cutoff=0.6)
-        remedy = f"did you mean `{near[0]}`?" if near else f"known: {', '.join(allowed)}"
-        self.add(where, f"`{key}` cannot be `{value}`: {remedy}")
-        return None
+        self.add(f"`{key}` cannot be `{value}`: {_remedy(str(value), allowed)}")
+        return default
 
     def number(
-        self, value: object, where: str, key: str, *, low: float = 0, high: float = float("inf")
-    ) -> float | None:
-        """`value` as a number within [low, high], else a complaint and None."""
+        self, key: str, default: float = 0, *, low: float = 0, high: float = float("inf")
+    ) -> float:
+        """A number within [low, high]."""
+        value = self.value(key, default)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            self.add(where, f"`{key}` must be a number, not `{value}`")
-            return None
-        if not low <= value <= high:
-            self.add(where, f"`{key}` must be from {low:g} to {high:g}, not {value:g}")
-            return None
-        return float(value)
+            self.add(f"`{key}` must be a number, not `{value}`")
+        elif not low <= value <= high:
+            self.add(f"`{key}` must be from {low:g} to {high:g}, not {value:g}")
+        else:
+            return float(value)
+        return default
 
-    def duration_us(self, value: object, where: str, key: str) -> int | None:
-        """A duration such as `"250ms"` in microseconds, else a complaint and None."""
+    def duration_us(self, key: str) -> int:
+        """A duration such as `"250ms"` in microseconds."""
+        value = self.value(key)
         match = _DURATION.match(value) if isinstance(value, str) else None
-        if match is None:
-            self.add(where, f'`{key}` must be a duration such as "250ms" or "3s", not `{value}`')
-            return None
-        return round(float(match[1]) * _UNIT_US[match[2]])
+        if match is not None:
+            return round(float(match[1]) * _UNIT_US[match[2]])
+        self.add(f'`{key}` must be a duration such as "250ms" or "3s", not `{value}`')
+        return 0
 
-    def settle(self, *, hint: str) -> None:
-        """Raise every problem found as one error.
+    def table(self, key: str) -> Table:
+        """The table at the key, empty where there is none."""
+        value = self.value(key, {})
+        if not isinstance(value, dict):
+            self.add(f"`{key}` must be a table")
+            value = {}
+        return Table(value, f"{self.where} {key}" if self.where else f"[{key}]", self.problems)
 
-        Raises:
-            UsageError: there is at least one.
-        """
-        if not self.found:
-            return
-        number = len(self.found)
-        lines = "".join(f"\n  {problem}" for problem in self.found)
-        raise UsageError(
-            f"`{self.path}` has {number} {'problem' if number == 1 else 'problems'}{lines}",
-            hint=hint,
-        )
+    def tables(self, key: str) -> list[Table]:
+        """The tables of a list [[key]]."""
+        value = self.value(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            self.add(f"`{key}` must be a list of tables: [[{key}]]")
+            value = []
+        return [Table(item, f"{key}[{at}]", self.problems) for at, item in enumerate(value)]
+
+    def close(self) -> None:
+        """Complain about each key that was not asked for, with the nearest one that was."""
+        for key in sorted(self.content.keys() - self.asked):
+            self.add(f"unknown key `{key}`: {_remedy(key, sorted(self.asked))}")
+
+
+def _remedy(value: str, allowed: list[str]) -> str:
+    near = difflib.get_close_matches(value, allowed, n=1, cutoff=0.6)
+    return f"did you mean `{near[0]}`?" if near else f"known: {', '.join(allowed)}"

@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from replay.artefact import write_json, write_text
 from replay.errors import UsageError
 from reports import findings
-from reports.case import Case
+from reports.case import Case, build_case
 from reports.charts.cost import draw_cost
 from reports.charts.over_time import draw_over_time
 from reports.charts.percentile_curve import draw_percentile_curve
@@ -50,7 +52,11 @@ def write_report(
         Unreadable: a run cannot be read.
     """
     rules = load_gates(gates)
-    case = assemble(run, baseline=baseline, rules=rules, config=config)
+    other = load(baseline) if baseline is not None else None
+    candidate = load(run, baseline=other)
+    rules.refuse_expired(_day_of(candidate.document))
+    cost = estimate_cost(candidate, config)
+    case = build_case(candidate, other, decision=rules.decision, cost=cost)
     verdict = give_verdict(case, rules, judge(case, rules))
     charts = draw_charts(case, rules, verdict.document)
     if out.exists() and not out.is_dir():
@@ -64,64 +70,33 @@ def write_report(
     return verdict
 
 
-def assemble(run: Path, *, baseline: Path | None, rules: Gates, config: Path | None) -> Case:
-    """Read the evidence the gates look at."""
-    measures = {
-        gate.metric.removeprefix("latency.") for gate in rules.gates if gate.metric.is_latency
-    }
-    measures -= {"response"}
-    other = load(baseline, measures=measures) if baseline is not None else None
-    candidate = load(run, baseline=other, measures=measures)
-    rules.refuse_expired(_day_of(candidate.document))
-    return Case(
-        candidate=candidate,
-        baseline=other,
-        decision=rules.decision,
-        cost=estimate_cost(candidate, config),
-    )
-
-
 def draw_charts(case: Case, rules: Gates, document: Mapping[str, Any]) -> dict[str, str]:
     """Inline SVG by name: `curve`, `templates`, `time`, `cost`, as far as there is data."""
-    svgs: dict[str, str] = {}
-    confidence = case.decision.two_sided
-    arms = case.response
-    candidate = trace_curve(arms.candidate, confidence=confidence)
-    if candidate is not None:
+    drawn: dict[str, tuple[Figure | None, str]] = {}
+    one, two = (
+        trace_curve(arm, confidence=case.decision.two_sided)
+        for arm in (case.arms.baseline, case.arms.candidate)
+    )
+    latencies = [gate for gate in rules.gates if gate.metric is Metric.LATENCY_RESPONSE]
+    if two is not None:
         title = findings.of_curve(document)
-        one = None if arms.baseline is None else trace_curve(arms.baseline, confidence=confidence)
-        figure = draw_percentile_curve(one, candidate, limits=_limits(rules), title=title)
-        svgs["curve"] = figure_to_svg(figure, name="curve", description=title)
+        limits = [(QUANTILES[g.stat or "p50"], g.max) for g in latencies if g.max]
+        drawn["curve"] = draw_percentile_curve(one, two, limits=limits, title=title), title
     title = findings.of_templates(document)
-    drawn = draw_templates(document["templates"], margin=_margin(rules), title=title)
-    if drawn is not None:
-        svgs["templates"] = figure_to_svg(drawn, name="templates", description=title)
+    # The strictest, where several gates look at templates.
+    margin = min((gate.limit for gate in latencies if gate.for_each), default=None)
+    drawn["templates"] = draw_templates(document["templates"], margin=margin, title=title), title
     series = trace_over_time(case)
     if series is not None:
-        title = findings.of_time(document, series.failures)
-        figure = draw_over_time(series, title=title)
-        svgs["time"] = figure_to_svg(figure, name="time", description=title)
+        title = findings.of_time(document)
+        drawn["time"] = draw_over_time(series, title=title), title
     title = findings.of_cost(document)
-    drawn = draw_cost(document["cost"], title=title)
-    if drawn is not None:
-        svgs["cost"] = figure_to_svg(drawn, name="cost", description=title)
-    return svgs
-
-
-def _limits(rules: Gates) -> list[tuple[float, float]]:
-    """Absolute limits on the response time of all statements, as (p, us)."""
-    return [
-        (QUANTILES[gate.stat], gate.max)
-        for gate in rules.gates
-        if gate.metric is Metric.LATENCY_RESPONSE and gate.max and gate.stat and not gate.where
-    ]
-
-
-def _margin(rules: Gates) -> float | None:
-    """The ratio that a gate over templates allows, the strictest where there are several."""
-    return min(
-        (gate.max_ratio for gate in rules.gates if gate.for_each and gate.max_ratio), default=None
-    )
+    drawn["cost"] = draw_cost(document["cost"], title=title), title
+    return {
+        name: figure_to_svg(figure, name=name, description=text)
+        for name, (figure, text) in drawn.items()
+        if figure is not None
+    }
 
 
 def _day_of(document: Mapping[str, Any]) -> datetime.date:

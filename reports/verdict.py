@@ -6,22 +6,20 @@ comes from the clock, so the same run and gates give the same bytes.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
 import replay
 from replay.errors import ExitCode
 from reports import format as fmt
-from reports.arms import CAPTURED
 from reports.case import Case
 from reports.compare import Line, TemplateLine
 from reports.gates import Gates, Severity
 from reports.judge.result import GateResult, Outcome
 from reports.load import SESSION_KINDS
-from reports.stats.estimate import Estimate, Word
+from reports.stats.estimate import Word
 
 SCHEMA_VERSION = 1
 
@@ -35,14 +33,6 @@ class Answer(StrEnum):
     INVALID = "INVALID"
 
 
-_EXIT = {
-    Answer.GO: ExitCode.DONE,
-    Answer.NO_GO: ExitCode.NO_GO,
-    Answer.INCONCLUSIVE: ExitCode.UNDECIDED,
-    Answer.INVALID: ExitCode.UNDECIDED,
-}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """A decision with its document, the content of verdict.json."""
@@ -51,7 +41,6 @@ class Verdict:
     reason: str
     gates: tuple[GateResult, ...]
     document: Mapping[str, Any]
-    on_inconclusive: str = "fail"
 
     def as_json(self) -> Mapping[str, Any]:
         """The content of verdict.json."""
@@ -59,10 +48,9 @@ class Verdict:
 
     @property
     def exit_code(self) -> ExitCode:
-        """What the verb exits with; `on_inconclusive = "warn"` lets INCONCLUSIVE exit 0."""
-        if self.verdict is Answer.INCONCLUSIVE and self.on_inconclusive == "warn":
-            return ExitCode.DONE
-        return _EXIT[self.verdict]
+        """What the verb exits with."""
+        known = {Answer.GO: ExitCode.DONE, Answer.NO_GO: ExitCode.NO_GO}
+        return known.get(self.verdict, ExitCode.UNDECIDED)
 
 
 def decide(results: Sequence[GateResult]) -> tuple[Answer, str]:
@@ -89,13 +77,8 @@ def decide(results: Sequence[GateResult]) -> tuple[Answer, str]:
 def give_verdict(case: Case, gates: Gates, results: Sequence[GateResult]) -> Verdict:
     """Decide, and gather the document."""
     decision, reason = decide(results)
-    return Verdict(
-        verdict=decision,
-        reason=reason,
-        gates=tuple(results),
-        document=_document(case, gates, results, decision, reason),
-        on_inconclusive=gates.decision.on_inconclusive,
-    )
+    document = _document(case, gates, results, decision, reason)
+    return Verdict(verdict=decision, reason=reason, gates=tuple(results), document=document)
 
 
 def _is_validity(result: GateResult) -> bool:
@@ -113,81 +96,71 @@ def _sentence(chosen: Sequence[GateResult], results: Sequence[GateResult]) -> st
 
 
 def _sentence_of_go(gates: Sequence[GateResult], results: Sequence[GateResult]) -> str:
-    ratios = [r for r in gates if r.unit == "ratio" and r.observed is not None and r.stat]
-    shown = sorted(ratios, key=lambda r: (r.observed or 0) / (r.limit or 1), reverse=True)[:1]
+    """Names the ratio closest to its limit and the errors, the two a reader asks for first."""
+    ratios = [r for r in gates if r.unit == "ratio" and r.stat]
+    shown = sorted(ratios, key=lambda r: (r.observed or 0) / (r.limit or 1))[-1:]
     shown += [r for r in gates if r.metric.startswith("errors.")][:1]
-    shown = shown or list(gates[:1])
-    closest = "; ".join(f"{result.id}: {result.reason}" for result in shown)
-    return f"{fmt.plural(len(gates), 'blocking gate passes', 'blocking gates pass')}; {closest}" + (
-        _asides(results)
-    )
+    closest = "; ".join(f"{result.id}: {result.reason}" for result in shown or gates[:1])
+    passed = fmt.plural(len(gates), "blocking gate passes", "blocking gates pass")
+    return f"{passed}; {closest}{_asides(results)}"
 
 
 def _asides(results: Sequence[GateResult]) -> str:
-    warnings = sum(
-        result.severity is Severity.WARN
-        and result.waived is None
-        and result.verdict is not Outcome.PASS
-        for result in results
-    )
+    open_ = [r for r in results if r.waived is None and r.verdict is not Outcome.PASS]
+    warnings = sum(result.severity is Severity.WARN for result in open_)
     waivers = sum(result.waived is not None for result in results)
-    parts = []
-    if warnings:
-        parts.append(fmt.plural(warnings, "warning"))
-    if waivers:
-        parts.append(fmt.plural(waivers, "waiver"))
+    counted = ((warnings, "warning"), (waivers, "waiver"))
+    parts = [fmt.plural(number, what) for number, what in counted if number]
     return f" (with {' and '.join(parts)})" if parts else ""
 
 
 def _document(
-    case: Case,
-    gates: Gates,
-    results: Sequence[GateResult],
-    decision: Answer,
-    reason: str,
+    case: Case, gates: Gates, results: Sequence[GateResult], decision: Answer, reason: str
 ) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "verdict": str(decision),
         "reason": reason,
-        "gates": [result.as_json() for result in results],
-        "fidelity": case.fidelity.as_json(),
-        "headline": [_headline(line) for line in (*case.overall, case.throughput)],
+        "gates": [_plain(asdict(result)) for result in results],
+        "fidelity": asdict(case.candidate.fidelity),
+        "headline": [_headline(line) for line in (*case.overall.values(), case.throughput)],
         "templates": [_template(line) for line in case.templates],
-        "errors": case.errors.as_json(),
+        "errors": _plain(asdict(case.errors)),
         "correctness": {"checked": False, "reason": "answers were not compared"},
-        "cost": case.cost.as_json(),
-        "ledger": case.ledger.as_json(),
+        "cost": _plain(case.cost.as_json()),
+        "ledger": case.candidate.ledger.as_json(),
         "warnings": list(_warnings(case)),
         "provenance": _provenance(case, gates),
     }
 
 
+def _plain(document: dict[str, Any]) -> dict[str, Any]:
+    """As JSON gives it back: lists for tuples."""
+    return {key: list(v) if isinstance(v, tuple) else v for key, v in document.items()}
+
+
 def _headline(line: Line) -> dict[str, Any]:
+    arms = {"baseline": line.baseline, "candidate": line.candidate}
+    said = [note for estimate in (*arms.values(), line.ratio) for note in estimate.warnings]
+    one, two = line.baseline.value, line.candidate.value
     return {
         "stat": line.stat,
         "unit": line.unit,
-        "baseline": line.baseline.value,
-        "candidate": line.candidate.value,
-        "baseline_interval": _bounds(line.baseline),
-        "candidate_interval": _bounds(line.candidate),
+        **{name: estimate.value for name, estimate in arms.items()},
+        "difference": None if one is None or two is None else two - one,
         "ratio": line.ratio.value,
-        "interval": _bounds(line.ratio),
-        "n": {"baseline": line.baseline.n, "candidate": line.candidate.n},
+        "interval": _bounds(line),
+        "n": {name: estimate.n for name, estimate in arms.items()},
+        "load": line.load,
         "word": str(line.word),
-        "method": line.ratio.method,
-        "warnings": list(
-            dict.fromkeys((*line.baseline.warnings, *line.candidate.warnings, *line.ratio.warnings))
-        ),
+        "warnings": list(dict.fromkeys(said)),
     }
 
 
 def _template(template: TemplateLine) -> dict[str, Any]:
     p50, p95 = template.lines["p50"], template.lines["p95"]
     return {
-        "template_id": template.template_id,
-        "kind": template.kind,
-        "sql": template.sql,
+        **asdict(template.template),
         "executions": template.executions,
         "share": template.share,
         "n": p50.ratio.n,
@@ -196,7 +169,7 @@ def _template(template: TemplateLine) -> dict[str, Any]:
                 "baseline_us": line.baseline.value,
                 "candidate_us": line.candidate.value,
                 "ratio": line.ratio.value,
-                "interval": _bounds(line.ratio),
+                "interval": _bounds(line),
                 "word": str(line.word),
             }
             for stat, line in template.lines.items()
@@ -207,66 +180,71 @@ def _template(template: TemplateLine) -> dict[str, Any]:
     }
 
 
-def _bounds(estimate: Estimate) -> list[float | None] | None:
-    return None if estimate.interval is None else list(estimate.interval)
+def _bounds(line: Line) -> list[float | None] | None:
+    return None if line.ratio.interval is None else list(line.ratio.interval)
 
 
-def _warnings(case: Case) -> list[str]:
-    arms = case.response
-    left_out = int((~case.candidate.asks_data()).sum())
-    found = []
-    if arms.baseline is None:
-        found.append("1.0 left no durations: nothing to compare with")
+def _warnings(case: Case) -> Iterator[str]:
+    arms, evidence = case.arms, case.candidate.evidence
+    if not len(arms.baseline):
+        yield "1.0 left no durations: nothing to compare with"
     elif arms.captured:
-        found.append(
+        yield (
             "the baseline is 1.0's production timings: other load, other hardware, and the "
             "server's own clock instead of the client's"
         )
-    found.append("one run on each side: differences between runs are not measured")
+    yield "one run on each side: differences between runs are not measured"
+    if not fmt.is_same(case.throughput.load):
+        yield (
+            f"2.0 was asked for {fmt.ratio(case.throughput.load)} the load of 1.0: what it takes "
+            "longer may be the load's doing"
+        )
     if arms.blocks.warning:
-        found.append(arms.blocks.warning)
-    if arms.left_out:
-        found.append(
-            f"{fmt.plural(arms.left_out, 'sample')} left out of the comparison: "
+        yield arms.blocks.warning
+    left_out = len(arms.candidate_all) - len(arms.candidate)
+    if left_out:
+        yield (
+            f"{fmt.plural(left_out, 'sample')} left out of the comparison: "
             "1.0 failed the statement or logged no duration"
         )
-    if left_out:
+    steering = int((~evidence.asks_data()).sum())
+    if steering:
         kinds = ", ".join(sorted(SESSION_KINDS))
-        found.append(f"{fmt.plural(left_out, 'statement')} of kinds {kinds} not in latencies")
-    if case.candidate.workload is None:
-        found.append("the workload is gone or has changed: templates are shown by id only")
-    timeouts = int((case.candidate.is_status("timeout")).sum())
-    if timeouts:
-        found.append(f"{fmt.plural(timeouts, 'timeout')} counted with the time they had lasted")
-    return found
+        yield f"{fmt.plural(steering, 'statement')} of kinds {kinds} not in latencies"
+    if evidence.workload is None:
+        yield "the workload is gone or has changed: templates are shown by id only"
+    if case.candidate.ledger.timeout:
+        timeouts = fmt.plural(case.candidate.ledger.timeout, "timeout")
+        yield f"{timeouts} counted with the time they had lasted"
 
 
 def _provenance(case: Case, gates: Gates) -> dict[str, Any]:
-    arms = case.response
-    documents = {"candidate": case.candidate.document}
-    if case.baseline is not None:
-        documents["baseline"] = case.baseline.document
-    workload = case.candidate.workload
+    sides = {"candidate": case.candidate} | (
+        {"baseline": case.baseline} if case.baseline is not None else {}
+    )
+    evidence = case.candidate.evidence
+    workload = evidence.workload
     return {
         "tool_version": replay.__version__,
-        "baseline": CAPTURED if case.baseline is None else case.baseline.run.run_id,
-        "candidate": case.candidate.run.run_id,
-        "runs": {arm: _run_facts(document) for arm, document in documents.items()},
+        "baseline": case.arms.baseline.name,
+        "candidate": evidence.run.run_id,
+        "runs": {
+            name: {key: side.evidence.document.get(key) for key in _RUN_FACTS}
+            for name, side in sides.items()
+        },
         "workload": {
-            **dict(case.candidate.document.get("workload") or {}),
+            **evidence.document["workload"],
             "window": None if workload is None else workload.manifest.get("window"),
             "statements": None if workload is None else len(workload),
             "redaction": None if workload is None else workload.manifest.get("redaction"),
         },
         "gates": gates.source,
-        "decision": dataclasses.asdict(gates.decision),
-        "blocks": {"number": arms.blocks.number, "length_us": arms.blocks.length_us},
+        "decision": asdict(gates.decision),
+        "blocks": {"number": case.arms.blocks.number, "length_us": case.arms.blocks.length_us},
     }
 
 
-def _run_facts(document: Mapping[str, Any]) -> dict[str, Any]:
-    keys = (
-        "run_id", "tool_version", "versions", "target", "dials", "started_at", "ended_at",
-        "ended_by", "window_us", "timetable",
-    )  # fmt: skip
-    return {key: document.get(key) for key in keys}
+_RUN_FACTS = (
+    "run_id", "tool_version", "versions", "target", "dials", "started_at", "ended_at",
+    "ended_by", "timetable",
+)  # fmt: skip

@@ -14,7 +14,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from reports import format as fmt
 
@@ -49,9 +49,6 @@ _RC: Any = {
     "axes.grid": True,
     "axes.grid.axis": "y",
     "axes.axisbelow": True,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
     "axes.linewidth": 0.8,
     "grid.color": GRID,
     "grid.linewidth": 0.6,
@@ -65,9 +62,9 @@ _RC: Any = {
 }
 
 
-def new_figure(*, width: float = 7.6, height: float = 3.4, title: str, subtitle: str) -> Figure:
+def new_figure(*, height: float = 3.4, title: str, subtitle: str) -> Figure:
     """An empty figure in the house style: the finding as title, what is plotted below it."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(7.6, height), layout="constrained")
     figure.get_layout_engine().set(h_pad=0.06, w_pad=0.06)  # type: ignore[union-attr, call-arg]
     figure.suptitle(title, x=0.01, ha="left", fontsize=11.5, fontweight="bold", color=INK)
     figure.text(0.01, -0.02, subtitle, ha="left", va="top", fontsize=8.5, color=MUTED)
@@ -79,21 +76,16 @@ def style() -> Any:  # noqa: ANN401  matplotlib's context manager has no public 
     return mpl.rc_context(_RC)
 
 
-def duration_axis(axes: Axes, *, along: str = "y") -> None:
-    """A logarithmic axis of microseconds with ticks such as `10 ms`."""
-    axis = axes.yaxis if along == "y" else axes.xaxis
-    (axes.set_yscale if along == "y" else axes.set_xscale)("log")
-    low, high = axis.get_view_interval()
+def duration_axis(axes: Axes) -> None:
+    """A logarithmic axis of microseconds with ticks such as `10 ms`, without trailing zeros."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
     subs = (1.0, 2.0, 5.0) if high / max(low, 1e-9) < 300 else (1.0,)
-    axis.set_major_locator(LogLocator(base=10, subs=subs, numticks=12))
-    axis.set_major_formatter(FuncFormatter(lambda us, _: short_duration(us)))
-    axis.set_minor_formatter(NullFormatter())
-    axis.set_minor_locator(FixedLocator([]))
-
-
-def short_duration(us: float) -> str:
-    """A tick's label: a duration without trailing zeros."""
-    return "0" if us == 0 else fmt.duration(us).replace(".00 ", " ").replace(".0 ", " ")
+    axes.yaxis.set_major_locator(LogLocator(base=10, subs=subs, numticks=12))
+    axes.yaxis.set_major_formatter(
+        FuncFormatter(lambda us, _: fmt.duration(us).replace(".00 ", " ").replace(".0 ", " "))
+    )
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def figure_to_svg(figure: Figure, *, name: str, description: str) -> str:
@@ -105,13 +97,9 @@ def figure_to_svg(figure: Figure, *, name: str, description: str) -> str:
     with mpl.rc_context(_RC | {"svg.hashsalt": f"fourstep-{name}"}):
         FigureCanvasSVG(figure)
         figure.savefig(
-            buffer,
-            format="svg",
-            transparent=True,
-            bbox_inches="tight",
-            pad_inches=0.04,
+            buffer, format="svg", transparent=True, bbox_inches="tight", pad_inches=0.04,
             metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
-        )
+        )  # fmt: skip
     return _inline(buffer.getvalue(), name=name, description=description)
 
 

@@ -7,20 +7,21 @@ from dataclasses import dataclass
 
 from reports import format as fmt
 from reports.case import Case
-from reports.compare import Line, TemplateLine, compare_template
+from reports.compare import TemplateLine
 from reports.gates import Gate, Waiver
-from reports.judge.latency import cap_captured, floor_of, measure_of
+from reports.judge.latency import NO_DURATIONS, cap_captured, floor_of
 from reports.judge.result import GateResult, Outcome, result_of
+from reports.stats.estimate import Interval
 from reports.stats.family import adjust, p_over_margin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Tested:
-    """A template with enough samples: its line, and whether its interval clears or accuses it."""
+    """A template with enough samples, and whether its interval clears it."""
 
-    template: TemplateLine
-    line: Line
+    line: TemplateLine
     ratio: float
+    interval: Interval
     harm_us: float
     p_value: float
     clear: bool
@@ -34,86 +35,60 @@ def judge_templates(case: Case, gate: Gate, waivers: Sequence[Waiver]) -> GateRe
     with the templates of too few samples, is not evaluated; beyond `max_unevaluated_share` of the
     executions the gate cannot pass.
     """
-    limit = gate.max_ratio or 1.0
-    arms = case.arms(measure_of(gate))
-    lifted = {waiver.template for waiver in waivers if waiver.template}
-    chosen = [t for t in case.templates if _wanted(gate, t) and t.template_id not in lifted]
-    if arms.baseline is None:
-        return result_of(
-            gate, Outcome.INCONCLUSIVE, "1.0 left no durations to compare with",
-            unit="ratio", limit=limit, n=0,
-        )  # fmt: skip
-    tested = [found for t in chosen if (found := _test(case, gate, t)) is not None]
+    if not len(case.arms.baseline):
+        return result_of(gate, Outcome.INCONCLUSIVE, NO_DURATIONS, n=0)
+    lifted = {waiver.template for waiver in waivers}
+    chosen = [t for t in case.templates if t.template.template_id not in lifted]
+    tested = [found for t in chosen if (found := _test(gate, t)) is not None]
     adjusted = adjust([found.p_value for found in tested], gate.correction)
     slower = [
         found
         for found, p in zip(tested, adjusted, strict=True)
         if p <= gate.q and found.harm_us >= gate.min_harm_us
     ]
+    slower.sort(key=lambda found: -found.ratio)
     total = sum(t.executions for t in chosen)
-    cleared = sum(found.template.executions for found in tested if found.clear)
-    accused = sum(found.template.executions for found in slower)
-    unevaluated = 1 - (cleared + accused) / total if total else 1.0
-    outcome, reason = _outcome(gate, tested, slower, chosen, unevaluated)
-    outcome, reason = cap_captured(gate, outcome, reason, captured=arms.captured)
-    worst = max(slower or tested, key=lambda found: found.ratio, default=None)
+    told = sum(f.line.executions for f in tested if f.clear or f in slower)
+    outcome, reason = _outcome(
+        gate, slower, (len(tested), len(chosen)), 1 - told / total if total else 1.0
+    )
+    outcome, reason = cap_captured(case, gate, outcome, reason)
     return result_of(
-        gate, outcome, reason,
-        unit="ratio", limit=limit, n=total,
-        observed=None if worst is None else worst.ratio,
-        interval=None if worst is None else worst.line.ratio.interval,
-        templates=tuple(
-            found.template.template_id for found in sorted(slower, key=lambda f: -f.ratio)
-        ),
+        gate, outcome, reason, n=total, observed=len(slower) if tested else None,
+        templates=tuple(found.line.template.template_id for found in slower),
     )  # fmt: skip
 
 
-def _wanted(gate: Gate, template: TemplateLine) -> bool:
-    return (
-        template.kind == gate.where.get("kind", template.kind)
-        and template.template_id == gate.where.get("template", template.template_id)
-    )  # fmt: skip
-
-
-def _test(case: Case, gate: Gate, template: TemplateLine) -> _Tested | None:
-    stat, limit = gate.stat or "p50", gate.max_ratio or 1.0
-    if measure_of(gate) == "response":
-        line = template.lines[stat]
-    else:
-        line = compare_template(template.code, case.arms(measure_of(gate)), case.resampler)[stat]
-    ratio, error = line.ratio, line.log_error
+def _test(gate: Gate, template: TemplateLine) -> _Tested | None:
+    line = template.lines[gate.stat or "p50"]
+    ratio, error, limit = line.ratio, line.log_error, gate.limit
     if ratio.n < floor_of(gate) or ratio.value is None or ratio.interval is None or error is None:
         return None
     one, two = line.baseline.value or 0.0, line.candidate.value or 0.0
     high = ratio.interval[1]
-    clear = high is not None and (high <= limit or one * (high - 1) <= gate.min_harm_us)
     return _Tested(
-        template=template,
-        line=line,
+        line=template,
         ratio=ratio.value,
+        interval=ratio.interval,
         harm_us=two - one,
         p_value=p_over_margin(ratio=ratio.value, log_error=error, margin=limit),
-        clear=clear,
+        clear=high is not None and (high <= limit or one * (high - 1) <= gate.min_harm_us),
     )
 
 
 def _outcome(
-    gate: Gate,
-    tested: list[_Tested],
-    slower: list[_Tested],
-    chosen: list[TemplateLine],
-    unevaluated: float,
+    gate: Gate, slower: Sequence[_Tested], number: tuple[int, int], unevaluated: float
 ) -> tuple[Outcome, str]:
-    scope = f"{len(tested)} of {fmt.plural(len(chosen), 'template')} evaluated"
+    tested, chosen = number
+    scope = f"{tested} of {fmt.plural(chosen, 'template')} evaluated"
     if slower:
-        worst = max(slower, key=lambda found: found.ratio)
-        reason = (
-            f"{fmt.plural(len(slower), 'template')} slower: worst {worst.template.template_id}, "
-            f"{gate.stat} {fmt.ratio(worst.ratio)} {fmt.interval(worst.line.ratio.interval)}, "
-            f"{fmt.duration(worst.harm_us)} more (limit {fmt.ratio(gate.max_ratio)} and "
+        worst, name = slower[0], slower[0].line.template.template_id
+        return Outcome.FAIL, (
+            f"{fmt.plural(len(slower), 'template')} slower: worst {name}, "
+            f"{gate.stat} {fmt.ratio(worst.ratio)} {fmt.interval(worst.interval)}, "
+            f"{fmt.duration(worst.harm_us)} more (limit {fmt.ratio(gate.limit)} and "
             f"{fmt.duration(gate.min_harm_us)}); {scope}"
         )
-        return Outcome.FAIL, reason
     open_share = (
         f"{scope}; {fmt.share(unevaluated)} of executions undecided, "
         f"at most {fmt.share(gate.max_unevaluated_share)} allowed"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -21,26 +21,28 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateResult:
-    """One gate's result; `unit` is us, ratio, count, share, usd or per_s.
+    """One gate's result, an entry of `gates` in verdict.json.
 
-    `waived` carries the reason of a waiver that lifts the gate out of the decision.
+    `unit` is us, ratio, count, share or usd; `side` says whether the limit is the most (`max`) or
+    the least (`min`) allowed. `waived` carries the reason of a waiver that lifts the gate out of
+    the decision.
     """
 
     id: str
     verdict: Outcome
-    severity: Severity
+    severity: Severity = Severity.BLOCK
     metric: str
     unit: str
-    observed: float | None
-    interval: Interval | None
-    limit: float | None
+    observed: float | None = None
+    interval: Interval | None = None
+    limit: float | None = None
+    side: str = "max"
     n: int
-    needed_n: int | None
+    needed_n: int | None = None
     reason: str
     why: str = ""
     stat: str | None = None
     waived: str | None = None
-    warnings: tuple[str, ...] = ()
     templates: tuple[str, ...] = ()
 
     @property
@@ -48,23 +50,13 @@ class GateResult:
         """True where the result takes part in the decision."""
         return self.severity is Severity.BLOCK and self.waived is None
 
-    def as_json(self) -> dict[str, Any]:
-        """One entry of `gates` in verdict.json."""
-        document = asdict(self)
-        document["interval"] = None if self.interval is None else list(self.interval)
-        for key in ("warnings", "templates"):
-            document[key] = list(document[key])
-        return document
-
 
 def decide(interval: Interval | None, *, most: float) -> Outcome:
     """Pass when all of the interval is at or below `most`, fail when all is above it.
 
     Without an interval nothing passes.
     """
-    if interval is None:
-        return Outcome.INCONCLUSIVE
-    low, high = interval
+    low, high = interval or (None, None)
     if high is not None and high <= most:
         return Outcome.PASS
     if low is not None and low > most:
@@ -72,35 +64,31 @@ def decide(interval: Interval | None, *, most: float) -> Outcome:
     return Outcome.INCONCLUSIVE
 
 
-def result_of(
-    gate: Gate,
-    outcome: Outcome,
-    reason: str,
-    *,
-    unit: str,
-    limit: float | None,
-    n: int,
-    observed: float | None = None,
-    interval: Interval | None = None,
-    needed_n: int | None = None,
-    warnings: tuple[str, ...] = (),
-    templates: tuple[str, ...] = (),
-) -> GateResult:
-    """A result that carries the gate's own id, severity, metric and reason of being."""
+def result_of(gate: Gate, outcome: Outcome, reason: str, **figures: Any) -> GateResult:  # noqa: ANN401
+    """A result that carries the gate's own id, severity, limit and reason of being.
+
+    A gate over templates counts those that are slower, of which none is allowed.
+    """
+    unit, limit = _UNITS[gate.metric.value], gate.limit
+    if gate.max_ratio is not None:
+        unit, limit = ("count", 0.0) if gate.for_each else ("ratio", limit)
     return GateResult(
         id=gate.id,
         verdict=outcome,
         severity=gate.severity,
         metric=str(gate.metric),
+        unit=unit,
+        limit=limit,
         stat=gate.stat,
         why=gate.why,
-        unit=unit,
-        observed=observed,
-        interval=interval,
-        limit=limit,
-        n=n,
-        needed_n=needed_n,
         reason=reason,
-        warnings=warnings,
-        templates=templates,
+        **figures,
     )
+
+
+_UNITS = {
+    "latency.response": "us",
+    "errors.new": "count",
+    "errors.new_share": "share",
+    "cost.monthly": "usd",
+}

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from reports import format as fmt
-from reports.case import Case
-from reports.fidelity import Fidelity
-from reports.gates import Gates, Limit, Severity
+from reports.case import Case, Side
+from reports.gates import VALIDITY, Gates
 from reports.judge.result import GateResult, Outcome
 
 _WORDS = {
@@ -22,27 +21,35 @@ def judge_validity(case: Case, gates: Gates) -> list[GateResult]:
 
     A baseline run must meet the same checks.
     """
-    results = _judge_run(case, gates, case.fidelity, prefix="validity")
-    if case.baseline is not None and case.baseline_fidelity is not None:
-        results += _judge_run(case, gates, case.baseline_fidelity, prefix="validity.baseline")
+    results = _judge_run(case.candidate, gates, "validity")
+    if case.baseline is not None:
+        results += _judge_run(case.baseline, gates, "validity.baseline")
     return results
 
 
-def _judge_run(case: Case, gates: Gates, fidelity: Fidelity, *, prefix: str) -> list[GateResult]:
-    ours = prefix == "validity"
-    evidence = case.candidate if ours or case.baseline is None else case.baseline
-    ledger = case.ledger if ours else evidence.ledger()
-    results = [
-        _check(
-            f"{prefix}.finished",
-            Outcome.PASS if fidelity.finished else Outcome.INVALID,
-            f"run `{evidence.run.run_id}` ended ({fidelity.ended_by})"
-            if fidelity.finished
-            else f"run `{evidence.run.run_id}` never ended: it was cut off or is still running",
-            n=ledger.planned,
-        )
+def _judge_run(side: Side, gates: Gates, prefix: str) -> list[GateResult]:
+    limits = {"lag_p99": float(side.fidelity.lag_budget_us)} | gates.validity
+    return [
+        _judge_end(side, f"{prefix}.finished"),
+        _judge_ledger(side, f"{prefix}.ledger"),
+        *(_judge_limit(side, name, limit, prefix) for name, limit in limits.items()),
     ]
-    sound = ledger.balanced and ledger.unknown == 0 and ledger.planned > 0
+
+
+def _judge_end(side: Side, name: str) -> GateResult:
+    fidelity, run = side.fidelity, f"run `{side.evidence.run.run_id}`"
+    if fidelity.finished:
+        outcome, said = Outcome.PASS, f"{run} ended ({fidelity.ended_by})"
+    else:
+        outcome, said = Outcome.INVALID, f"{run} never ended: it was cut off or is still running"
+    return GateResult(
+        id=name, verdict=outcome, metric=name, unit="count", n=side.ledger.planned, reason=said
+    )
+
+
+def _judge_ledger(side: Side, name: str) -> GateResult:
+    ledger = side.ledger
+    outcome = Outcome.INVALID
     if ledger.planned == 0:
         said = "no statement was planned"
     elif not ledger.balanced:
@@ -50,70 +57,29 @@ def _judge_run(case: Case, gates: Gates, fidelity: Fidelity, *, prefix: str) -> 
     elif ledger.unknown:
         said = f"{fmt.plural(ledger.unknown, 'statement')} of {ledger.planned:,} left no trace"
     else:
+        outcome = Outcome.PASS
         said = f"all {fmt.plural(ledger.planned, 'planned statement')} accounted for"
-    results.append(
-        _check(
-            f"{prefix}.ledger",
-            Outcome.PASS if sound else Outcome.INVALID,
-            said,
-            n=ledger.planned,
-            observed=ledger.unknown,
-            limit=0,
-            unit="count",
-        )
-    )
-    limits = list(gates.validity)
-    if not any(limit.name == "lag_p99" for limit in limits):
-        limits.insert(0, Limit(name="lag_p99", max=float(fidelity.lag_budget_us)))
-    results += [_judge_limit(limit, fidelity, prefix, ledger.planned) for limit in limits]
-    return results
-
-
-def _judge_limit(limit: Limit, fidelity: Fidelity, prefix: str, n: int) -> GateResult:
-    lag = limit.name == "lag_p99"
-    observed = fidelity.lag_p99_us if lag else getattr(fidelity, limit.name)
-    bound = limit.max if limit.max is not None else limit.min
-    assert bound is not None
-    show = fmt.duration if lag else fmt.share
-    side = "at most" if limit.max is not None else "at least"
-    words = _WORDS[limit.name]
-    if observed is None:
-        outcome, said = Outcome.INCONCLUSIVE, f"{words}: not measured"
-    else:
-        met = observed <= bound if limit.max is not None else observed >= bound
-        outcome = Outcome.PASS if met else Outcome.INVALID
-        said = f"{words}: {show(observed)}, must be {side} {show(bound)}"
-    return _check(
-        f"{prefix}.{limit.name}",
-        outcome,
-        said,
-        n=n,
-        observed=observed,
-        limit=bound,
-        unit="us" if lag else "share",
-    )
-
-
-def _check(
-    name: str,
-    outcome: Outcome,
-    reason: str,
-    *,
-    n: int,
-    observed: float | None = None,
-    limit: float | None = None,
-    unit: str = "count",
-) -> GateResult:
     return GateResult(
-        id=name,
-        verdict=outcome,
-        severity=Severity.BLOCK,
-        metric=name,
-        unit=unit,
-        observed=observed,
-        interval=None,
-        limit=limit,
-        n=n,
-        needed_n=None,
-        reason=reason,
-    )
+        id=name, verdict=outcome, metric=name, unit="count", n=ledger.planned, reason=said,
+        observed=ledger.unknown, limit=0,
+    )  # fmt: skip
+
+
+def _judge_limit(side: Side, name: str, limit: float, prefix: str) -> GateResult:
+    unit = "us" if name == "lag_p99" else "share"
+    observed = getattr(side.fidelity, f"{name}_us" if unit == "us" else name)
+    if observed is None:
+        outcome, said = Outcome.INCONCLUSIVE, f"{_WORDS[name]}: not measured"
+    else:
+        most = VALIDITY[name] == "max"
+        met = observed <= limit if most else observed >= limit
+        outcome = Outcome.PASS if met else Outcome.INVALID
+        said = (
+            f"{_WORDS[name]}: {fmt.amount(observed, unit)}, must be "
+            f"{'at most' if most else 'at least'} {fmt.amount(limit, unit)}"
+        )
+    full = f"{prefix}.{name}"
+    return GateResult(
+        id=full, verdict=outcome, metric=full, unit=unit, n=side.ledger.planned, reason=said,
+        observed=observed, limit=limit, side=VALIDITY[name],
+    )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.resources
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,11 +10,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from reports import format as fmt
-from reports.render import labels
+from reports.render import rows
 
 MOST_TEMPLATES = 50
 MOST_ERRORS = 50
-_SQL_CHARACTERS = 4_000
 
 
 def render_html(document: Mapping[str, Any], charts: Mapping[str, str]) -> str:
@@ -26,36 +26,22 @@ def render_html(document: Mapping[str, Any], charts: Mapping[str, str]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "duration": fmt.duration,
-        "count": fmt.count,
-        "ratio": fmt.ratio,
-        "interval": fmt.interval,
-        "share": fmt.share,
-        "money": fmt.money,
-        "seconds": fmt.seconds,
-        "stamp": fmt.stamp,
-        "in_words": fmt.in_words,
-        "sql": _shorten,
+        name: getattr(fmt, name) for name in ("duration", "count", "share", "money", "stamp")
     }
-    css = environment.loader.get_source(environment, "report.css")[0]  # type: ignore[union-attr]
-    gates = labels.sorted_gates(document)
+    css = importlib.resources.files("reports") / "templates" / "report.css"
+    templates = rows.template_rows(document, MOST_TEMPLATES)
     return environment.get_template("report.html.j2").render(
         d=document,
         p=document["provenance"],
-        css=Markup(css),
+        css=Markup(css.read_text("utf-8")),
         charts={name: Markup(svg) for name, svg in charts.items()},
-        labels=labels,
-        gates=[gate for gate in gates if not labels.is_validity(gate)],
-        checks=[gate for gate in gates if labels.is_validity(gate)],
-        headline=labels.headline_rows(document),
-        templates=document["templates"][:MOST_TEMPLATES],
-        listed={t["template_id"] for t in document["templates"][:MOST_TEMPLATES]},
+        mark=rows.MARKS[document["verdict"]],
+        facts=rows.facts(document),
+        gates=rows.gate_rows(document, checks=False),
+        checks=rows.gate_rows(document, checks=True),
+        headline=list(rows.headline_rows(document)),
+        templates=templates,
+        listed={row["id"] for row in templates},
         errors=document["errors"]["groups"][:MOST_ERRORS],
         nothing=fmt.NOTHING,
     )
-
-
-def _shorten(text: str) -> str:
-    if len(text) <= _SQL_CHARACTERS:
-        return text
-    return f"{text[:_SQL_CHARACTERS]} … ({len(text):,} characters)"

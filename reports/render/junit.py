@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from itertools import groupby
 from typing import Any
 
-from reports.render.labels import is_validity
+from reports.render.rows import is_check
 
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_COUNTS = {"tests": ".//testcase", "failures": ".//failure", "errors": ".//error"}
 
 
 def render_junit(document: Mapping[str, Any]) -> str:
@@ -20,41 +21,32 @@ def render_junit(document: Mapping[str, Any]) -> str:
     type; what only warns, is only shown or is waived is skipped with its message.
     """
     root = ET.Element("testsuites", name="fourstep")
-    cases = sorted(document["gates"], key=_area)
-    for area, gates in groupby(cases, key=_area):
-        _add_suite(root, area, list(gates))
-    for key, what in (("tests", "testcase"), ("failures", "failure"), ("errors", "error")):
-        root.set(key, str(len(root.findall(f".//{what}"))))
+    for area, gates in groupby(sorted(document["gates"], key=_area), key=_area):
+        suite = ET.SubElement(root, "testsuite", name=area)
+        for gate in gates:
+            _add_case(suite, area, gate)
+        _add_counts(suite, {**_COUNTS, "skipped": ".//skipped"})
+    _add_counts(root, _COUNTS)
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=False) + "\n"
 
 
 def _area(gate: Mapping[str, Any]) -> str:
-    return "validity" if is_validity(gate) else str(gate["metric"]).split(".")[0]
+    return "validity" if is_check(gate) else str(gate["metric"]).split(".")[0]
 
 
-def _add_suite(root: ET.Element, area: str, gates: list[Mapping[str, Any]]) -> None:
-    suite = ET.SubElement(root, "testsuite", name=area)
-    for gate in gates:
-        case = ET.SubElement(
-            suite, "testcase", classname=f"gates.{area}", name=_clean(gate["id"]), time="0"
-        )
-        properties = ET.SubElement(case, "properties")
-        for key in ("observed", "limit", "n", "needed_n"):
-            if gate[key] is not None:
-                ET.SubElement(properties, "property", name=key, value=f"{gate[key]:.15g}")
-        _add_outcome(case, gate)
-    counts = {
-        "tests": "testcase",
-        "failures": "testcase/failure",
-        "errors": "testcase/error",
-        "skipped": "testcase/skipped",
-    }
-    for key, path in counts.items():
-        suite.set(key, str(len(suite.findall(path))))
+def _add_counts(element: ET.Element, paths: Mapping[str, str]) -> None:
+    for key, path in paths.items():
+        element.set(key, str(len(element.findall(path))))
 
 
-def _add_outcome(case: ET.Element, gate: Mapping[str, Any]) -> None:
+def _add_case(suite: ET.Element, area: str, gate: Mapping[str, Any]) -> None:
+    name = _clean(gate["id"])
+    case = ET.SubElement(suite, "testcase", classname=f"gates.{area}", name=name, time="0")
+    properties = ET.SubElement(case, "properties")
+    for key in ("observed", "limit", "n", "needed_n"):
+        if gate[key] is not None:
+            ET.SubElement(properties, "property", name=key, value=f"{gate[key]:.15g}")
     verdict, reason = gate["verdict"], _clean(gate["reason"])
     if verdict == "pass":
         return
@@ -62,10 +54,9 @@ def _add_outcome(case: ET.Element, gate: Mapping[str, Any]) -> None:
         ET.SubElement(case, "skipped", message=f"waived: {_clean(gate['waived'])}; {reason}")
     elif gate["severity"] != "block":
         ET.SubElement(case, "skipped", message=f"{verdict}, does not block: {reason}")
-    elif verdict == "fail":
-        ET.SubElement(case, "failure", type="fail", message=reason)
     else:
-        ET.SubElement(case, "error", type=str(verdict), message=reason)
+        kind = "failure" if verdict == "fail" else "error"
+        ET.SubElement(case, kind, type=verdict, message=reason)
 
 
 def _clean(text: str) -> str:

@@ -10,20 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from reports import format as fmt
-from reports.render.labels import (
-    GATE_MARKS,
-    MARKS,
-    baseline_name,
-    error_row,
-    headline_rows,
-    is_validity,
-    sorted_gates,
-)
+from reports.render.rows import MARKS, Row, facts, gate_rows, headline_rows
 from reports.verdict import Verdict
 
 MOST_LINES = 24
@@ -69,62 +61,66 @@ def render_terminal(
         markup=False,
         legacy_windows=False,
     )
-    end = _end(document, page)
-    gates = [g for g in sorted_gates(document) if not (is_validity(g) and g["verdict"] == "pass")]
-    console.print(_title(document), no_wrap=True, overflow="ellipsis", crop=True)
-    console.print(_headline(document))
-    reason = Text(document["reason"])
-    taken = buffer.getvalue().count("\n") + len(reason.wrap(console, width)) + 2
-    room = max(0, MOST_LINES - taken)
-    for gate in gates[:room]:
-        console.print(_gate(gate), no_wrap=True, overflow="ellipsis", crop=True)
+    known, word = facts(document), document["verdict"]
+    checks = [row for row in gate_rows(document, checks=True) if row["verdict"] != "pass"]
+    gates = checks + gate_rows(document, checks=False)
+    reason, headline = Text(document["reason"]), _headline(document)
+    room = MOST_LINES - len(headline) - len(reason.wrap(console, width)) - 5
+    lines = [
+        Text(f"1.0 {known['1.0']}  ->  2.0 {known['2.0']}"),
+        Text(known["replayed"]),
+        *headline,
+        *_gates(gates[:room]),
+    ]
     if len(gates) > room:
-        console.print(f"  and {fmt.plural(len(gates) - room, 'more gate')} in the report")
+        lines.append(Text(f"  and {fmt.plural(len(gates) - room, 'more gate')} in the report"))
+    for line in lines:
+        console.print(line, no_wrap=True, overflow="ellipsis", crop=True)
     console.print(reason)
+    end = Text.assemble((f"{MARKS[word]} {word}", _COLOURS[word]), f"  report: {page}")
     console.print(end, soft_wrap=True)
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 
 
-def _title(document: Mapping[str, Any]) -> Text:
-    return Text(
-        f"1.0 {baseline_name(document)}  ->  2.0 {document['provenance']['candidate']}   "
-        f"{fmt.plural(document['ledger']['planned'], 'statement')}"
-    )
-
-
-def _headline(document: Mapping[str, Any]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False)
+def _headline(document: Mapping[str, Any]) -> list[Text]:
     confidence = 2 * document["provenance"]["decision"]["confidence"] - 1
-    ratio_head = f"ratio [{confidence:.0%}]"
-    for name in ("", "1.0", "2.0", ratio_head):
-        table.add_column(
-            name, no_wrap=True, justify="left" if name in ("", ratio_head) else "right"
-        )
-    table.add_column("", no_wrap=True)
-    for row in headline_rows(document):
-        word = row["word"] if row["ratio"] != fmt.NOTHING else row["note"]
-        table.add_row(
-            row["stat"],
-            row["baseline"],
-            row["candidate"],
-            f"{row['ratio']} {row['interval']}".strip(),
-            Text(word, style=_COLOURS.get(row["word"], "")),
-        )
-    table.add_row("errors", "", "", error_row(document), "")
-    return table
+    head = ["", "1.0", "2.0", f"ratio [{confidence:.0%}]", "difference", ""]
+    rows = [
+        [
+            *(row[key] for key in ("stat", "baseline", "candidate")),
+            f"{row['ratio']} {row['interval']}",
+            row["difference"],
+            row["change"],
+        ]
+        for row in headline_rows(document)
+    ]
+    return _align([head, *rows], right=(1, 2, 4))
 
 
-def _gate(gate: Mapping[str, Any]) -> Text:
-    verdict = gate["verdict"]
-    text = Text("  ")
-    text.append(f"{GATE_MARKS[verdict]} {verdict:<12}", style=_COLOURS[verdict])
-    aside = "" if gate["severity"] == "block" else "(does not block) "
-    text.append(f" {gate['id']}: {'(waived) ' if gate['waived'] else aside}{gate['reason']}")
-    return text
+def _gates(rows: list[Row]) -> list[Text]:
+    head = ["", "gate", "observed", "limit", "n", ""]
+    cells = [
+        [
+            f"{row['mark']} {row['verdict']}",
+            row["id"],
+            f"{row['observed']} {row['interval']}",
+            *(row[key] for key in ("limit", "n", "aside")),
+        ]
+        for row in rows
+    ]
+    return _align([head, *cells])
 
 
-def _end(document: Mapping[str, Any], page: Path) -> Text:
-    word = document["verdict"]
-    text = Text()
-    text.append(f"{MARKS[word]} {word}", style=_COLOURS[word])
-    return text.append(f"  report: {page}")
+def _align(rows: list[list[str]], right: tuple[int, ...] = ()) -> list[Text]:
+    """Cells in columns. A terminal too narrow then cuts the last of them, not every one."""
+    widths = [max(cell_len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        line = Text("  ")
+        for number, (cell, width) in enumerate(zip(row, widths, strict=True)):
+            pad = " " * (width - cell_len(cell))
+            style = _COLOURS.get(cell.split(" ")[-1] if number == 0 else cell.split(" ")[0], "")
+            text = pad + cell if number in right else cell + pad
+            line.append(text + "  " if number < len(row) - 1 else cell, style=style)
+        lines.append(line)
+    return lines

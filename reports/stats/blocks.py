@@ -22,22 +22,13 @@ _CHUNK = 1 << 22
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockCounts:
-    """`cumulative[block, bin]` samples up to a bin, `centres_us[bin]` ascending, `sums_us[block]`.
+    """`cumulative[block, bin]` samples up to a bin, `centres_us[bin]` ascending.
 
     Cumulative, because sums of blocks are then cumulative too and no resample has to add up.
     """
 
     cumulative: Floats
     centres_us: Floats
-    sums_us: Floats
-
-    @property
-    def totals(self) -> Floats:
-        """Samples of each block (blocks)."""
-        if self.cumulative.shape[1] == 0:
-            return np.zeros(len(self.cumulative))
-        totals: Floats = self.cumulative[:, -1]
-        return totals
 
 
 def count_by_block(
@@ -48,25 +39,20 @@ def count_by_block(
     Works through slices so that its own memory does not grow with n.
     """
     if len(values_us) == 0:
-        empty = np.zeros((blocks, 0))
-        return BlockCounts(cumulative=empty, centres_us=np.zeros(0), sums_us=np.zeros(blocks))
+        return BlockCounts(cumulative=np.zeros((blocks, 0)), centres_us=np.zeros(0))
     first = int(np.log(max(1, int(values_us.min()))) / bin_width)
     last = int(np.log(max(1, int(values_us.max()))) / bin_width) + 1
     width = last - first + 1
     counts = np.zeros(blocks * width)
-    sums = np.zeros(blocks)
     for start in range(0, len(values_us), _CHUNK):
         part = np.maximum(values_us[start : start + _CHUNK], 1).astype(np.float64)
         part_block = block[start : start + _CHUNK].astype(np.int64)
-        sums += np.bincount(part_block, weights=part, minlength=blocks)
         bins = (np.log(part) / bin_width).astype(np.int64) - first
         counts += np.bincount(part_block * width + bins, minlength=blocks * width)
     table = counts.reshape(blocks, width)
     used = np.flatnonzero(table.any(axis=0))
     centres = np.exp((used + first + 0.5) * bin_width)
-    return BlockCounts(
-        cumulative=np.cumsum(table[:, used], axis=1), centres_us=centres, sums_us=sums
-    )
+    return BlockCounts(cumulative=np.cumsum(table[:, used], axis=1), centres_us=centres)
 
 
 def quantiles_of_rows(

@@ -16,8 +16,6 @@ import numpy as np
 from reports.stats.blocks import BlockCounts, quantiles_of_rows
 from reports.stats.estimate import Floats
 
-METHOD = "paired time-block bootstrap, percentile interval of the log ratio"
-
 _ROWS = 250
 
 
@@ -47,8 +45,8 @@ def resample_quantile_ratios(
 
     `weights` (resamples, blocks) is applied to both arms; see `block_weights`.
     """
-    two, one = (
-        _log_quantiles(arm, probabilities, weights=weights) for arm in (candidate, baseline)
+    one, two = (
+        _log_quantiles(arm, probabilities, weights=weights) for arm in (baseline, candidate)
     )
     blocks = _shared_blocks(baseline, candidate)
     return [_summarise(column, blocks=blocks, confidence=confidence) for column in (two - one).T]
@@ -62,24 +60,18 @@ def resample_quantile(
     return _summarise(logs, blocks=_shared_blocks(arm, arm), confidence=confidence).interval
 
 
-def resample_mean_ratio(
-    baseline: BlockCounts, candidate: BlockCounts, *, weights: Floats, confidence: float
-) -> Resampled:
-    """Interval of mean(candidate) / mean(baseline), two-sided."""
+def resample_share_ratio(
+    baseline: tuple[Floats, Floats], candidate: tuple[Floats, Floats], *, weights: Floats,
+    confidence: float,
+) -> Resampled:  # fmt: skip
+    """Interval of the ratio of two shares, each as (part, whole) per block (blocks)."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        means = [(weights @ arm.sums_us) / (weights @ arm.totals) for arm in (candidate, baseline)]
-        logs = np.log(means[0]) - np.log(means[1])
-    return _summarise(logs, blocks=_shared_blocks(baseline, candidate), confidence=confidence)
-
-
-def resample_rate_ratio(
-    baseline: Floats, candidate: Floats, *, weights: Floats, confidence: float
-) -> Resampled:
-    """Interval of the ratio of two rates, given events per block (blocks) of each arm."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log(weights @ candidate) - np.log(weights @ baseline)
-    blocks = int(((baseline > 0) | (candidate > 0)).sum())
-    return _summarise(logs, blocks=blocks, confidence=confidence)
+        one, two = (
+            np.log(weights @ part) - np.log(weights @ whole)
+            for part, whole in (baseline, candidate)
+        )
+    blocks = int(((baseline[1] > 0) & (candidate[1] > 0)).sum())
+    return _summarise(two - one, blocks=blocks, confidence=confidence)
 
 
 def _log_quantiles(arm: BlockCounts, probabilities: Sequence[float], *, weights: Floats) -> Floats:
@@ -93,7 +85,7 @@ def _log_quantiles(arm: BlockCounts, probabilities: Sequence[float], *, weights:
 
 
 def _shared_blocks(baseline: BlockCounts, candidate: BlockCounts) -> int:
-    held = [arm.totals > 0 for arm in (baseline, candidate)]
+    held = [arm.cumulative.any(axis=1) for arm in (baseline, candidate)]
     return int((held[0] & held[1]).sum())
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 Int64s = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 Interval = tuple[float | None, float | None]
 """Lower and upper bound; None is an end the sample cannot bound."""
 
@@ -30,20 +31,18 @@ class Estimate:
     value: float | None
     interval: Interval | None = None
     n: int
-    method: str
     warnings: tuple[str, ...] = ()
 
 
-def word_for(ratio: Estimate) -> Word:
-    """The word for a ratio of times: improved when all of its interval lies below 1.
+def word_for(ratio: Estimate, *, less_is_better: bool = True) -> Word:
+    """The word for a ratio: improved when all of its interval lies on the better side of 1.
 
     An interval that touches 1, as of two identical samples, is no clear change.
     """
     if ratio.value is None or ratio.interval is None:
         return Word.CANNOT_TELL
     low, high = ratio.interval
-    if high is not None and high < 1:
-        return Word.IMPROVED
-    if low is not None and low > 1:
-        return Word.WORSE
-    return Word.NO_CLEAR_CHANGE
+    below, above = high is not None and high < 1, low is not None and low > 1
+    if not (below or above):
+        return Word.NO_CLEAR_CHANGE
+    return Word.IMPROVED if below == less_is_better else Word.WORSE

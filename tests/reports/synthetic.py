@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from replay.artefact import write_json
@@ -33,12 +35,17 @@ QUESTIONS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What to make; ratios multiply the latency of 2.0 per template."""
+    """What to make; ratios multiply the latency of 2.0 per template.
+
+    A copy that `scale` adds comes two seconds later; below 1 some sessions are left out.
+    """
 
     statements: int = 6000
     seconds: float = 1800.0
     templates: int = 7
     seed: int = 7
+    scale: float = 1.0
+    speed: float = 1.0
     slowdown: float = 1.0
     slow_template: Mapping[int, float] = field(default_factory=dict)
     new_errors: int = 0
@@ -116,11 +123,18 @@ def write_run(path: Path, workload: Workload, plan: Plan) -> Path:
     n = len(workload)
     micros = statements["started_at"].cast(pa.int64()).to_numpy()
     due = micros - (micros[0] if n else 0)
-    columns = _columns(random, plan, statements, due)
-    table = pa.table(columns, schema=SAMPLES).slice(0, n - plan.lost)
+    clones = []
+    for clone in range(math.ceil(plan.scale)):
+        shifted = ((due + clone * 2_000_000) / plan.speed).astype(np.int64)
+        columns = _columns(random, plan, statements, shifted) | {"clone": [clone] * n}
+        copied = np.arange(n) % 40 < 40 * (plan.scale - clone)
+        clones.append(pa.table(columns, schema=SAMPLES).filter(pa.array(copied)))
+    planned = pa.concat_tables(clones)
+    table = planned.slice(0, len(planned) - plan.lost)
     pq.write_table(table, path / "samples" / "worker-0.parquet")
-    ledger = Ledger.of_samples(n, iter([table]))
-    write_json(path / "run.json", _document(workload, plan, ledger, int(due[-1]) if n else 0))
+    ledger = Ledger.of_samples(len(planned), iter([table]))
+    length_us = pc.max(planned["due_us"]).as_py() if n else 0
+    write_json(path / "run.json", _document(workload, plan, ledger, length_us))
     return path
 
 
@@ -220,8 +234,8 @@ def _document(workload: Workload, plan: Plan, ledger: Ledger, length_us: int) ->
         },
         "dials": {
             "mode": "open",
-            "scale": 1.0,
-            "speed": 1.0,
+            "scale": plan.scale,
+            "speed": plan.speed,
             "seed": plan.seed,
             "statement_timeout_s": 300,
             "lag_budget_ms": 250,
@@ -230,7 +244,7 @@ def _document(workload: Workload, plan: Plan, ledger: Ledger, length_us: int) ->
         "ended_at": "2024-06-11T09:30:00Z" if plan.finished else None,
         "window_us": length_us,
         "timetable": {
-            "statements": len(workload),
+            "statements": ledger.planned,
             "sessions": 40,
             "length_us": length_us,
             "peak_sessions": 40,
@@ -239,8 +253,8 @@ def _document(workload: Workload, plan: Plan, ledger: Ledger, length_us: int) ->
             {
                 "worker": "worker-0",
                 "shard": 0,
-                "statements": len(workload),
-                "rows_written": len(workload) - plan.lost,
+                "statements": ledger.planned,
+                "rows_written": ledger.planned - plan.lost,
                 "sha256": "0" * 64,
                 "max_lag_us": 9000,
                 "cpu_p95": plan.cpu_p95,

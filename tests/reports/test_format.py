@@ -40,7 +40,7 @@ def test_a_share_never_rounds_to_all_or_nothing(value: float, text: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(1.31, "1.31× slower"), (0.5, "2.00× faster"), (1.001, "same")]
+    ("value", "text"), [(1.31, "1.31× slower"), (0.5, "2.00× faster"), (1.001, "the same")]
 )
 def test_ratios_in_words(value: float, text: str) -> None:
     assert fmt.in_words(value) == text
@@ -51,6 +51,28 @@ def test_ratios_in_words(value: float, text: str) -> None:
 )
 def test_money(value: float, text: str) -> None:
     assert fmt.money(value) == text
+
+
+@pytest.mark.parametrize(
+    ("bounds", "unit", "text"),
+    [
+        (None, "us", ""),
+        ((1.22, 1.405), "ratio", "[1.22, 1.41]"),
+        ((None, 2.0), "ratio", "[…, 2.00]"),
+        ((34_400, 49_700), "us", "[34.4, 49.7 ms]"),
+        ((900, 1_500), "us", "[900 µs, 1.50 ms]"),
+        ((0.001, 0.02), "share", "[0.10, 2.0 %]"),
+    ],
+)
+def test_an_interval_states_its_unit_once(
+    bounds: tuple[float | None, float | None] | None, unit: str, text: str
+) -> None:
+    assert fmt.interval(bounds, unit) == text
+
+
+def test_an_excerpt_is_one_line_that_says_where_it_was_cut() -> None:
+    assert fmt.excerpt("select a,\n  b  from t", 40) == "select a, b from t"
+    assert fmt.excerpt("select a, b from t", 10) == "select a,…"
 
 
 @given(st.floats(0, 1e13))

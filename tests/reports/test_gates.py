@@ -14,7 +14,7 @@ GOOD = """
 schema = 1
 [decision]
 confidence = 0.9
-block = "30s"
+seed = 7
 [validity]
 lag_p99 = { max = "20ms" }
 [[gate]]
@@ -34,15 +34,14 @@ def _write(tmp_path: Path, text: str) -> Path:
 def test_the_shipped_gates_are_sound() -> None:
     gates = load_gates(None)
     assert gates.gates[0].id == "new-errors"
-    assert gates.decision.block_us is None
     assert {gate.severity for gate in gates.gates} == {Severity.BLOCK, Severity.WARN}
 
 
 def test_a_file_is_read_with_its_units(tmp_path: Path) -> None:
     gates = load_gates(_write(tmp_path, GOOD))
-    assert gates.decision.block_us == 30_000_000
+    assert gates.decision.seed == 7
     assert gates.decision.two_sided == pytest.approx(0.8)
-    assert gates.validity[0].max == 20_000
+    assert gates.validity == {"lag_p99": 20_000}
     assert gates.gates[0].metric is Metric.LATENCY_RESPONSE
 
 
@@ -54,7 +53,7 @@ def test_a_file_is_read_with_its_units(tmp_path: Path) -> None:
         (GOOD.replace("latency.response", "latency.respons"), "did you mean `latency.response`?"),
         (GOOD.replace('"p95"\nmax', '"p97"\nmax'), "`stat` cannot be `p97`"),
         (GOOD.replace("schema = 1", "schema = 2"), "`schema` must be 1"),
-        (GOOD.replace('"30s"', '"30 parsecs"'), '`block` must be a duration such as "250ms"'),
+        (GOOD.replace('"20ms"', '"20 parsecs"'), '`max` must be a duration such as "250ms"'),
         (GOOD + 'max = "2s"', "needs one limit, `max` or `max_ratio`; it has `max` and"),
         (GOOD.replace("max_ratio = 1.1", ""), "it has none"),
         (GOOD.replace("1.1", '"1.1"'), "`max_ratio` must be a number"),
@@ -65,7 +64,7 @@ def test_a_file_is_read_with_its_units(tmp_path: Path) -> None:
         (GOOD + "severity = 'warning'", "`severity` cannot be `warning`: did you mean `warn`?"),
         (GOOD + "[[waiver]]\ngate = 'p59'", "`gate` cannot be `p59`: did you mean `p95`?"),
         (GOOD + "[[waiver]]\ngate = 'p95'\nuntil = 'May'", "`until` must be a date"),
-        (GOOD + "where = { tag = 'x' }", "unknown key `tag`"),
+        (GOOD + "where = { tag = 'x' }", "unknown key `where`"),
         (GOOD.replace('{ max = "20ms" }', '{ min = "20ms" }'), "must be { max = ... }"),
         ("schema = 1", "no [[gate]]"),
         (GOOD.replace("latency.response", "errors.new"), "unknown key `stat`"),

@@ -182,13 +182,6 @@ def test_a_waived_template_is_let_off(tmp_path: Path) -> None:
     assert _outcomes(second)["templates"] == "pass", second.reason
 
 
-def test_a_place_that_falls_behind_fails_its_throughput_gate(tmp_path: Path) -> None:
-    gate = '[[gate]]\nid = "rate"\nmetric = "throughput"\nmin = 100\n'
-    verdict = _compare(tmp_path, Plan(), gate)
-    assert verdict.verdict is Answer.NO_GO
-    assert "must be at least 100/s" in verdict.reason
-
-
 def test_cost_is_judged_where_it_is_stated(tmp_path: Path) -> None:
     run = write_both(tmp_path, Plan(statements=300))
     gates = _gates(tmp_path, '[[gate]]\nid = "cost"\nmetric = "cost.monthly"\nmax_ratio = 1\n')

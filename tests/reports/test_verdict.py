@@ -85,17 +85,13 @@ def test_three_way_rule(
 
 
 @pytest.mark.parametrize(
-    ("answer", "on_inconclusive", "code"),
+    ("answer", "code"),
     [
-        (Answer.GO, "fail", ExitCode.DONE),
-        (Answer.NO_GO, "warn", ExitCode.NO_GO),
-        (Answer.INVALID, "warn", ExitCode.UNDECIDED),
-        (Answer.INCONCLUSIVE, "fail", ExitCode.UNDECIDED),
-        (Answer.INCONCLUSIVE, "warn", ExitCode.DONE),
+        (Answer.GO, ExitCode.DONE),
+        (Answer.NO_GO, ExitCode.NO_GO),
+        (Answer.INVALID, ExitCode.UNDECIDED),
+        (Answer.INCONCLUSIVE, ExitCode.UNDECIDED),
     ],
 )
-def test_exit_codes(answer: Answer, on_inconclusive: str, code: ExitCode) -> None:
-    verdict = Verdict(
-        verdict=answer, reason="", gates=(), document={}, on_inconclusive=on_inconclusive
-    )
-    assert verdict.exit_code is code
+def test_exit_codes(answer: Answer, code: ExitCode) -> None:
+    assert Verdict(verdict=answer, reason="", gates=(), document={}).exit_code is code

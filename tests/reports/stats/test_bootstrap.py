@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from reports.stats.blocks import count_by_block, quantiles_of_rows
 from reports.stats.bootstrap import (
     block_weights,
-    resample_mean_ratio,
     resample_quantile,
     resample_quantile_ratios,
+    resample_share_ratio,
 )
 from reports.stats.estimate import Estimate, Floats, Int64s, Word, word_for
 
@@ -60,8 +60,18 @@ def test_two_identical_arms_have_a_ratio_of_one_without_doubt() -> None:
         counted, counted, [0.5, 0.95], weights=weights, confidence=0.9
     ):
         assert drawn.interval == (1, 1)
-    mean = resample_mean_ratio(counted, counted, weights=weights, confidence=0.9)
-    assert mean.interval == pytest.approx((1, 1))
+    share = (counted.cumulative[:, -1], counted.cumulative[:, -1] * 2)
+    drawn = resample_share_ratio(share, share, weights=weights, confidence=0.9)
+    assert drawn.interval == pytest.approx((1, 1))
+
+
+def test_a_share_twice_as_large_has_a_ratio_of_two() -> None:
+    asked = np.random.default_rng(6).integers(50, 150, BLOCKS).astype(float)
+    weights = block_weights(BLOCKS, resamples=300, generator=np.random.default_rng(1))
+    drawn = resample_share_ratio(
+        (asked * 0.4, asked), (asked * 1.6, asked * 2), weights=weights, confidence=0.9
+    )
+    assert drawn.interval == pytest.approx((2, 2))
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:
@@ -118,5 +128,10 @@ def _latency(load: Floats, generator: np.random.Generator, factor: float) -> Int
     ],
 )
 def test_words_follow_the_interval(interval: tuple[float, float] | None, word: Word) -> None:
-    ratio = Estimate(value=1.0, interval=interval, n=9, method="test")
+    ratio = Estimate(value=1.0, interval=interval, n=9)
     assert word_for(ratio) is word
+
+
+def test_of_a_rate_more_is_better() -> None:
+    ratio = Estimate(value=1.2, interval=(1.1, 1.3), n=9)
+    assert word_for(ratio, less_is_better=False) is Word.IMPROVED

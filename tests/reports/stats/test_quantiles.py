@@ -10,9 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as oracle
 
-from reports.stats.interval import quantile_interval, share_interval
-from reports.stats.needed import needed_for_margin, printable, samples_for
-from reports.stats.quantiles import estimate_quantile, nearest_rank, quantile
+from reports.stats.quantiles import (
+    estimate_quantile,
+    nearest_rank,
+    needed_for_margin,
+    printable,
+    quantile,
+    quantile_interval,
+    samples_for,
+    share_interval,
+)
 
 
 @given(

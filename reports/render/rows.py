@@ -1,0 +1,139 @@
+"""The rows that page, terminal and markdown show: one place where a verdict becomes text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from reports import format as fmt
+
+Document = Mapping[str, Any]
+Row = dict[str, str]
+
+MARKS = {
+    "GO": "✓", "NO-GO": "✗", "INCONCLUSIVE": "?", "INVALID": "!",
+    "pass": "✓", "fail": "✗", "inconclusive": "?", "invalid": "!",
+}  # fmt: skip
+SQL_START = 60
+"""Characters of a template's text by which a reader knows it."""
+
+_ORDER = ("fail", "invalid", "inconclusive", "pass")
+_ASIDES = {"block": "", "warn": "only warns", "info": "only shown"}
+
+
+def facts(document: Document) -> dict[str, str]:
+    """What was compared with what: 1.0, 2.0, and how much of the capture was replayed."""
+    provenance = document["provenance"]
+    name = provenance["baseline"]
+    dials = provenance["runs"]["candidate"]["dials"] or {}
+    scale, speed = (float(dials.get(name) or 1) for name in ("scale", "speed"))
+    replayed = (
+        f"replayed at {scale:.1f} × the captured sessions" if scale != 1 else "replayed as captured"
+    )
+    if speed != 1:
+        replayed += f", {speed:.1f} × as fast"
+    return {
+        "1.0": "durations in 1.0's log" if name == "captured" else name,
+        "2.0": provenance["candidate"],
+        "replayed": f"{fmt.plural(document['ledger']['planned'], 'statement')} {replayed}",
+    }
+
+
+def headline_rows(document: Document) -> Iterator[Row]:
+    """The lines of both arms, errors and cost: stat, 1.0, 2.0, ratio, interval, difference, word.
+
+    `change` is the word with what must be known to read it, or why there is none.
+    """
+    for line in document["headline"]:
+        unit, ratio = line["unit"], line["ratio"]
+        change, difference = line["word"], fmt.difference(line["difference"])
+        if ratio is None:
+            change, difference = "; ".join(line["warnings"][:1]), ""
+        elif unit == "per_s":
+            difference = ""
+            if not fmt.is_same(line["load"]):
+                change += f", {fmt.ratio(line['load'])} load"
+        yield {
+            "stat": line["stat"],
+            "baseline": fmt.amount(line["baseline"], unit),
+            "candidate": fmt.amount(line["candidate"], unit),
+            "ratio": fmt.ratio(ratio),
+            "interval": fmt.interval(line["interval"]),
+            "difference": difference,
+            "word": line["word"],
+            "change": change,
+        }
+    errors, cost = document["errors"], document["cost"]
+    empty = dict.fromkeys(("baseline", "ratio", "interval", "difference", "word"), "")
+    yield empty | {
+        "stat": "new errors",
+        "candidate": fmt.count(errors["new"]),
+        "change": f"{errors['existing']:,} on both, {errors['resolved']:,} resolved",
+    }
+    if cost["stated"]:
+        yield empty | {
+            "stat": "cost per 1,000",
+            "baseline": fmt.money(cost["per_1000"]["baseline"]),
+            "candidate": fmt.money(cost["per_1000"]["candidate"]),
+            "ratio": fmt.ratio(cost["ratio"]),
+            "change": "list prices",
+        }
+
+
+def gate_rows(document: Document, *, checks: bool) -> list[Row]:
+    """Gates, or checks of the run itself; what speaks against a GO first, then as in the file."""
+    gates = [gate for gate in document["gates"] if is_check(gate) is checks]
+    gates.sort(key=lambda g: (_ORDER.index(g["verdict"]), g["severity"] != "block"))
+    return [_gate_row(gate) for gate in gates]
+
+
+def is_check(gate: Mapping[str, Any]) -> bool:
+    """True for a check of the run itself rather than of 2.0."""
+    return str(gate["id"]).startswith("validity.")
+
+
+def _gate_row(gate: Mapping[str, Any]) -> Row:
+    unit, limit = gate["unit"], gate["limit"]
+    side = "≤" if gate["side"] == "max" else "≥"
+    aside, why = _ASIDES[gate["severity"]], gate["why"]
+    if gate["waived"] is not None:
+        aside, why = "waived", f"waived: {gate['waived']}"
+    needed = f" (needs {gate['needed_n']:,})" if gate["needed_n"] else ""
+    return {
+        "mark": MARKS[gate["verdict"]],
+        "verdict": gate["verdict"],
+        "aside": aside,
+        "id": gate["id"],
+        "observed": fmt.amount(gate["observed"], unit),
+        "interval": fmt.interval(gate["interval"], unit),
+        "limit": "" if limit is None else f"{side} {fmt.amount(limit, unit)}",
+        "n": f"{gate['n']:,}{needed}" if gate["n"] or needed else "",
+        "reason": gate["reason"],
+        "why": why,
+    }
+
+
+def template_rows(document: Document, most: int) -> list[Row]:
+    """Templates in order of impact."""
+    return [_template_row(template) for template in document["templates"][:most]]
+
+
+def _template_row(template: Mapping[str, Any]) -> Row:
+    p50, p95 = template["stats"]["p50"], template["stats"]["p95"]
+    impact, new = template["impact_s"], template["new_errors"]
+    return {
+        "id": template["template_id"],
+        "start": fmt.excerpt(template["sql"] or "", SQL_START),
+        "sql": fmt.excerpt(template["sql"] or "", 4_000),
+        "executions": fmt.count(template["executions"]),
+        **{
+            f"{stat} {place}": fmt.duration(line[f"{arm}_us"])
+            for stat, line in (("p50", p50), ("p95", p95))
+            for place, arm in (("1.0", "baseline"), ("2.0", "candidate"))
+        },
+        "ratio": fmt.ratio(p50["ratio"]),
+        "interval": fmt.interval(p50["interval"]),
+        "impact": fmt.difference(None if impact is None else impact * 1e6),
+        "word": template["word"],
+        "new_errors": fmt.plural(new, "new error") if new else "",
+    }
