@@ -24,7 +24,8 @@ from replay.capture.stamp import zone_named
 from replay.errors import Unreadable, UsageError
 from replay.kind import tables_and_kind
 from replay.template import Templater
-from replay.workload import INCOMING, CaptureCounts, TemplateText, Workload, WorkloadWriter
+from replay.workload import INCOMING, CaptureCounts, Workload
+from replay.workload_writer import TemplateText, WorkloadWriter
 
 FORMATS = ("auto", PostgresCsv.name)
 _ROWS_AT_ONCE = 50_000

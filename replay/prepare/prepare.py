@@ -24,7 +24,8 @@ from replay.prepare.override import Override
 from replay.prepare.places import read_places
 from replay.prepare.translate import Translated, Translator
 from replay.template import normalise
-from replay.workload import INCOMING, CaptureCounts, TemplateText, Workload, WorkloadWriter
+from replay.workload import INCOMING, CaptureCounts, Workload
+from replay.workload_writer import TemplateText, WorkloadWriter
 
 FAILS_TOO = "fails on 1.0 too"
 _BATCH_ROWS = 16_384

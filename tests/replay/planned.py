@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from replay.kind import tables_and_kind
 from replay.template import normalise
-from replay.workload import INCOMING, TemplateText, Workload, WorkloadWriter
+from replay.workload import INCOMING, Workload
+from replay.workload_writer import TemplateText, WorkloadWriter
 
 EPOCH_US = round(datetime(2026, 3, 1, 10, tzinfo=UTC).timestamp() * 1e6)
 

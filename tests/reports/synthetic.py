@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 
 from replay.artefact import write_json
 from replay.run import SAMPLES, Ledger
-from replay.workload import INCOMING, CaptureCounts, TemplateText, Workload, WorkloadWriter
+from replay.workload import INCOMING, CaptureCounts, Workload
+from replay.workload_writer import TemplateText, WorkloadWriter
 
 START = datetime(2024, 6, 10, 8, 0, tzinfo=UTC)
 

@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from replay.kind import tables_and_kind
 from replay.template import normalise
-from replay.workload import INCOMING, CaptureCounts, TemplateText, Workload, WorkloadWriter
+from replay.workload import INCOMING, CaptureCounts, Workload
+from replay.workload_writer import TemplateText, WorkloadWriter
 
 _STARTED = datetime(2026, 4, 1, tzinfo=UTC)
 
