@@ -1,0 +1,97 @@
+"""The page in a real browser: nothing in it runs, nothing leaves the machine, nothing overflows."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from reports.report import write_report
+from tests.reports.synthetic import QUESTIONS, Plan, write_both
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+OPTIONS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync"
+    " --disable-background-networking --disable-component-update --hide-scrollbars"
+).split()
+
+
+class Listener(BaseHTTPRequestHandler):
+    """Counts who calls."""
+
+    calls = 0
+
+    def do_GET(self) -> None:
+        type(self).calls += 1
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, format: str, *values: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[str]:
+    """A web server that nobody should ask."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Listener)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory, elsewhere: str) -> Path:
+    """The report of a run whose questions try to break out of it."""
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed: the page was not opened in a browser")
+    directory = tmp_path_factory.mktemp("browser")
+    hostile = (
+        f"SELECT '</title></svg><img src={elsewhere}/a onerror=\"document.title=`owned`\">' FROM t",
+        f"SELECT '<script>document.title=`owned`;fetch(`{elsewhere}/b`)</script>' AS x FROM t",
+        f"SELECT '</style><link rel=stylesheet href={elsewhere}/c>' AS \"<iframe>\" FROM u",
+    )
+    plan = Plan(questions=(*hostile, *QUESTIONS), templates=10, new_errors=4)
+    write_report(write_both(directory, plan), out=directory / "report")
+    return directory / "report" / "report.html"
+
+
+def browse(profile: Path, *options: str) -> str:
+    ended = subprocess.run(
+        [str(CHROMIUM), *OPTIONS, f"--user-data-dir={profile}", *options],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return ended.stdout
+
+
+def test_hostile_questions_are_shown_and_do_nothing(page: Path, tmp_path: Path) -> None:
+    dom = browse(tmp_path, "--virtual-time-budget=2000", "--dump-dom", page.as_uri())
+    assert "owned</title>" not in dom
+    assert "document.title=`owned`" in dom
+    assert "<img" not in dom
+    assert Listener.calls == 0
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_fits_its_window(width: int, page: Path, tmp_path: Path) -> None:
+    # Scripts of the page are forbidden; a frame around it measures it from outside.
+    frame = tmp_path / "frame.html"
+    frame.write_text(
+        f"<iframe id=f src='{page.as_uri()}' style='width:{width}px;height:900px;border:0'>"
+        "</iframe><script>f.onload=()=>document.title="
+        "f.contentDocument.documentElement.scrollWidth</script>"
+    )
+    dom = browse(
+        *(tmp_path / "profile", "--allow-file-access-from-files", "--virtual-time-budget=3000"),
+        *("--dump-dom", frame.as_uri()),
+    )
+    scroll_width = int(dom.partition("<title>")[2].partition("</title>")[0])
+    assert scroll_width <= width
