@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench lock clean
+.PHONY: demo test bench bundle lock clean
 
 demo: .venv/installed
 	$(BIN)/fourstep demo $(DEMO)
@@ -16,6 +16,12 @@ test: .venv/installed
 
 bench: .venv/installed
 	$(BIN)/python -m tests.bench $(BENCH)
+
+# Renews the workload that comes with the program: the demo's, when its questions or data change.
+bundle: .venv/installed
+	$(BIN)/fourstep demo -o fourstep-demo
+	rm -rf replay/demo/workload
+	cp -R fourstep-demo/prepared replay/demo/workload
 
 .venv/installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -5,7 +5,6 @@ Traffic runs in a process of its own: Locust patches the standard library where 
 
 from __future__ import annotations
 
-import os
 import secrets
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import psycopg
 
 from replay.demo.world import DEFAULT_SIZE, LOG_NAME
 from replay.errors import UndecidedRun, Unreachable
+from replay.target.cluster import server_environment
 from replay.target.embedded import EmbeddedServer
 
 _CUSTOMERS = 19
@@ -42,33 +42,19 @@ def drive_traffic(
         *("--stop-timeout", "20", "--loglevel", "WARNING", "--host", server.url()),
         *("--seed", str(seed), "--size", size),
     ]
-    try:
-        ended = subprocess.run(
-            command,
-            cwd=traffic.parent,
-            env=_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=seconds + 90,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise UndecidedRun(
-            f"the demo's traffic did not end within {seconds + 90} s",
-            hint="the machine may be overloaded; try again",
-        ) from error
+    ended = subprocess.run(
+        command,
+        cwd=traffic.parent,  # where no locust.conf can be
+        env={k: v for k, v in server_environment().items() if not k.startswith("LOCUST_")},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
     if ended.returncode != 0:
         last_lines = "\n".join(ended.stdout.strip().splitlines()[-25:])
         raise UndecidedRun(f"the demo's traffic failed:\n{last_lines}")
-
-
-def _environment() -> dict[str, str]:
-    """Ours without the variables that Locust takes for options and libpq for parameters."""
-    return {
-        name: value for name, value in os.environ.items() if not name.startswith(("LOCUST_", "PG"))
-    }
 
 
 def collect_log(server: EmbeddedServer, destination: Path) -> Path:
@@ -81,10 +67,12 @@ def collect_log(server: EmbeddedServer, destination: Path) -> Path:
     Raises:
         Unreachable: a session is still open, or the record does not appear.
     """
-    log = server.log_directory / LOG_NAME
     deadline = time.monotonic() + _SETTLE_TIMEOUT_S
-    with _log_in_unseen(server) as connection:
-        while _other_sessions(connection):
+    with _log_in_unseen(server, "fourstep") as connection:
+        while connection.execute(
+            "SELECT 1 FROM pg_stat_activity "
+            "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        ).fetchone():
             if time.monotonic() > deadline:
                 raise Unreachable(
                     f"the log of `{server.name}` cannot be taken: a session is still open",
@@ -92,19 +80,18 @@ def collect_log(server: EmbeddedServer, destination: Path) -> Path:
                 )
             time.sleep(0.05)
     mark = f"fourstep-mark-{secrets.token_hex(8)}"
-    _log_in_unseen(server, application_name=mark).close()
+    _log_in_unseen(server, mark).close()
     while time.monotonic() < deadline:
-        written = log.read_bytes()
-        found = written.find(mark.encode())
-        if found >= 0:
-            destination.write_bytes(written[: written.rfind(b"\n", 0, found) + 1])
+        before, found, _ = (server.log_directory / LOG_NAME).read_bytes().partition(mark.encode())
+        if found:
+            destination.write_bytes(before[: before.rfind(b"\n") + 1])
             return destination
         time.sleep(0.05)
     raise Unreachable(f"the log of `{server.name}` is not being written")
 
 
 def _log_in_unseen(
-    server: EmbeddedServer, *, application_name: str = "fourstep"
+    server: EmbeddedServer, application_name: str
 ) -> psycopg.Connection[tuple[object, ...]]:
     """A superuser's session whose statements are not logged; its login is."""
     return psycopg.connect(
@@ -113,12 +100,3 @@ def _log_in_unseen(
         options="-c log_min_duration_statement=-1",
         autocommit=True,
     )
-
-
-def _other_sessions(connection: psycopg.Connection[tuple[object, ...]]) -> int:
-    row = connection.execute(
-        "SELECT count(*) FROM pg_stat_activity "
-        "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-    ).fetchone()
-    assert row is not None
-    return int(str(row[0]))

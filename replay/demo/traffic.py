@@ -15,7 +15,6 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any, ClassVar
 
 from locust import User, constant, events, task
@@ -25,17 +24,8 @@ from locust.env import Environment
 # Locust has patched the standard library for gevent by now; psycopg must not load before that.
 import psycopg  # isort: skip
 
-from replay.demo.data import (
-    COUNTRIES,
-    DAYS,
-    FIRST_HOUR,
-    SEED,
-    SIZES,
-    Labels,
-    clickless_customer,
-    make_labels,
-)
-from replay.demo.questions import QUESTIONS, Question, Values, expand_lists
+from replay.demo.data import SEED, SIZES, make_labels
+from replay.demo.questions import QUESTIONS, Question, Values, draw_values, expand_lists
 
 _REFRESHES = 10
 """How often the dashboards refresh in one run."""
@@ -53,6 +43,8 @@ class Customer(User):
     abstract = True
     wait_time = constant(0)
     role: ClassVar[str]
+    days: ClassVar[tuple[int, ...]]
+    """How long a period one session may be about."""
     think_s: ClassVar[tuple[float, float]]
     """Bounds of the time between two questions, in a quiet period."""
 
@@ -61,11 +53,12 @@ class Customer(User):
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         options = environment.parsed_options
-        assert options is not None and self.host is not None
+        assert options is not None
         cls = type(self)
         self.random = random.Random(f"{options.seed} {cls.__name__} {cls._born}")
         cls._born += 1
-        self.labels: Labels = make_labels(SIZES[options.size], seed=SEED)
+        self.labels = make_labels(SIZES[options.size], seed=SEED)
+        self.values: Values = {}
         self.run_s = float(options.run_time or 20)
         self.started_s = time.monotonic()
 
@@ -77,6 +70,7 @@ class Customer(User):
             time.sleep(0.1)
             return
         assert self.host is not None
+        self.values = draw_values(self.random, self.labels, days=self.random.choice(self.days))
         with psycopg.connect(
             self.host,
             user=self.role,
@@ -85,10 +79,7 @@ class Customer(User):
             prepare_threshold=None,
         ) as connection:
             for step in self.steps():
-                if isinstance(step, str):
-                    self.send(connection, step.split(" ", 1)[0], step, None)
-                else:
-                    self.ask(connection, *step)
+                self.ask(connection, step)
                 if self.over:
                     break
                 self.think(*self.think_s)
@@ -97,87 +88,48 @@ class Customer(User):
         """Wait a moment; dashboards wait for the refresh instead."""
         self.think(0.2, 1.5)
 
-    def steps(self) -> Iterator[str | tuple[str, Values]]:
-        """A session's statements: plain SQL, or a question's name with its values."""
+    def steps(self) -> Iterator[str]:
+        """A session's statements: names of questions, or plain SQL."""
         raise NotImplementedError
+
+    @property
+    def elapsed_s(self) -> float:
+        """Since this customer came, which is when the run began."""
+        return time.monotonic() - self.started_s
 
     @property
     def over(self) -> bool:
         """True when the run's time is up: finish the question, start no other."""
-        return time.monotonic() - self.started_s >= self.run_s - 0.3
+        return self.elapsed_s >= self.run_s - 0.3
 
     def think(self, low_s: float, high_s: float) -> None:
         """Sleep, less in the busy period, never beyond the end of the run."""
-        elapsed_s = time.monotonic() - self.started_s
-        busy = 1 / 3 <= elapsed_s / self.run_s < 2 / 3
+        busy = 1 / 3 <= self.elapsed_s / self.run_s < 2 / 3
         pause_s = self.random.uniform(low_s, high_s) / (2.0 if busy else 1.0)
-        time.sleep(max(0.0, min(pause_s, self.run_s - elapsed_s)))
+        time.sleep(max(0.0, min(pause_s, self.run_s - self.elapsed_s)))
 
-    def ask(self, connection: psycopg.Connection[Any], name: str, values: Values) -> None:
-        """Ask one question in its own way, bound or spelt out."""
-        question = QUESTIONS[name]
-        text, flat = expand_lists(question, values)
-        if question.bound:
-            self.send(connection, name, text, flat, question)
-        else:
-            literal = psycopg.ClientCursor(connection).mogrify(text, flat)
-            self.send(connection, name, literal, None, question)
-
-    def send(
-        self,
-        connection: psycopg.Connection[Any],
-        name: str,
-        text: str,
-        values: Values | None,
-        question: Question | None = None,
-    ) -> None:
-        """Send one statement and fetch its rows; tell Locust how it went."""
+    def ask(self, connection: psycopg.Connection[Any], step: str) -> None:
+        """Send one statement in its own way, bound or spelt out; tell Locust how it went."""
+        question = QUESTIONS.get(step) or Question(name=step.split()[0], sql=step)
+        text, values = expand_lists(question, self.values)
+        if not question.bound:
+            text = psycopg.ClientCursor(connection).mogrify(text, values)
         started_s = time.perf_counter()
         error: Exception | None = None
         rows = 0
         try:
-            cursor = connection.execute(text.encode(), values)
+            cursor = connection.execute(text.encode(), values if question.bound else None)
             rows = len(cursor.fetchall()) if cursor.description else 0
         except psycopg.Error as failure:
-            error = None if question is not None and question.fails else failure
+            error = None if question.fails else failure
         self.environment.events.request.fire(
             request_type="SQL",
-            name=name,
+            name=question.name,
             response_time=(time.perf_counter() - started_s) * 1_000,
             response_length=rows,
             exception=error,
             context={},
         )
-
-    def choose_values(self, *, days: int) -> dict[str, str | int | list[str]]:
-        """Values for any question, about one customer, one campaign and `days` days."""
-        draw = self.random
-        owner = draw.randrange(len(self.labels.customers))
-        customer = self.labels.customers[owner]
-        own = [one for one in self.labels.campaigns if one.customer == owner]
-        campaign = draw.choice(own)
-        first = FIRST_HOUR + timedelta(days=draw.randrange(DAYS - days))
-        month = draw.choice((4, 5, 6))
-        return {
-            "customer": customer.name,
-            "contact_name": f"{customer.first_name} {customer.last_name}",
-            "contact": draw.choice((f"{customer.first_name} %", f"%{customer.last_name[:3]}%")),
-            "campaign": campaign.name,
-            "campaigns": [one.name for one in draw.sample(own, draw.randint(1, len(own)))],
-            "site": draw.choice(self.labels.sites[:10]),
-            "country": draw.choice(COUNTRIES),
-            "label": f"%{draw.choice(('Sale', 'Spring', '20% off', 'Loyalty', '00'))}%",
-            "from": f"{first:%Y-%m-%d %H:%M:%S}",
-            "to": f"{first + timedelta(days=days):%Y-%m-%d %H:%M:%S}",
-            "before": f"{first - timedelta(days=days):%Y-%m-%d %H:%M:%S}",
-            "day": f"{first:%Y-%m-%d}",
-            "next_day": f"{first + timedelta(days=1):%Y-%m-%d}",
-            "month": f"2026-{month:02d}-01",
-            "next_month": f"2026-{month + 1:02d}-01",
-            "limit": draw.choice((5, 10, 25)),
-            "credit": draw.randrange(20, 150) * 1_000,
-            "per_mille": draw.randint(8, 13),
-        }
 
 
 class Dashboard(Customer):
@@ -185,20 +137,18 @@ class Dashboard(Customer):
 
     fixed_count = 8
     role = "dashboard"
+    days = (14,)
     think_s = (0.0, 0.03)
 
     def pause_before_session(self) -> None:
         """Wait for the next refresh, which is the same moment for every dashboard."""
         period_s = self.run_s / _REFRESHES
-        elapsed_s = time.monotonic() - self.started_s
-        time.sleep(period_s - elapsed_s % period_s + self.random.uniform(0, 0.1))
+        time.sleep(period_s - self.elapsed_s % period_s + self.random.uniform(0, 0.1))
 
-    def steps(self) -> Iterator[str | tuple[str, Values]]:
+    def steps(self) -> Iterator[str]:
         """Freshness, then the widgets."""
-        yield "freshness", {}
-        values = self.choose_values(days=14)
-        for name in ("totals_by_day", "top_campaigns", "pacing", "formats_of_day", "hour_of_day"):
-            yield name, values
+        yield "freshness"
+        yield from ("totals_by_day", "top_campaigns", "pacing", "formats_of_day", "hour_of_day")
 
 
 class Analyst(Customer):
@@ -206,19 +156,18 @@ class Analyst(Customer):
 
     fixed_count = 6
     role = "analyst"
+    days = (3, 7, 14)
     think_s = (0.1, 0.5)
 
-    def steps(self) -> Iterator[str | tuple[str, Values]]:
+    def steps(self) -> Iterator[str]:
         """Find a campaign, then go into it."""
-        values = self.choose_values(days=self.random.choice((3, 7, 14)))
-        yield self.random.choice(("campaigns", "campaign_search")), values
-        yield "two_weeks", values
-        drills = ("sites_of_campaign", "devices_of_site", "country_share", "running_spend")
-        wide = ("chosen_campaigns", "best_days", "weak_sites", "screen_sizes", "countries")
-        for name in self.random.sample(drills, 3) + self.random.sample(wide, 2):
-            yield name, values
+        yield self.random.choice(("campaigns", "campaign_search"))
+        yield "two_weeks"
+        yield from self.random.sample(("sites_of_campaign", "country_share", "running_spend"), 2)
+        wide = ("chosen_campaigns", "best_days", "weak_sites", "screen_sizes")
+        yield from self.random.sample(wide, 3)
         if self.random.random() < 0.15:
-            yield "export", values
+            yield "export"
 
 
 class Finance(Customer):
@@ -226,20 +175,20 @@ class Finance(Customer):
 
     fixed_count = 2
     role = "finance"
+    days = (30,)
     think_s = (0.05, 0.3)
 
-    def steps(self) -> Iterator[str | tuple[str, Values]]:
+    def steps(self) -> Iterator[str]:
         """One month for everybody, then some customers one by one."""
-        values = self.choose_values(days=30)
         yield "SET statement_timeout = '30s'"
         yield "SET TIME ZONE 'UTC'"
         yield "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-        yield "billing_month", values
-        for _ in range(self.random.randint(2, 5)):
-            customer = self.random.choice(self.labels.customers).name
-            yield "billing_terms", {**values, "customer": customer}
-        yield "billing_terms_using", values
-        yield "sites_of_big_spenders", values
+        yield "billing_month"
+        for customer in self.random.sample(self.labels.customers, self.random.randint(2, 5)):
+            self.values = {**self.values, "customer": customer.name}
+            yield "billing_terms"
+        yield "billing_terms_using"
+        yield "sites_of_big_spenders"
         yield "COMMIT"
 
 
@@ -248,14 +197,12 @@ class Support(Customer):
 
     fixed_count = 2
     role = "analyst"
+    days = (7,)
     think_s = (0.05, 0.3)
 
-    def steps(self) -> Iterator[str | tuple[str, Values]]:
+    def steps(self) -> Iterator[str]:
         """Contact, account, what they spend."""
-        values = self.choose_values(days=7)
-        yield "contact_search", values
-        yield "account", values
-        yield "contact_totals", values
+        yield from ("contact_search", "account", "contact_totals")
 
 
 class Spreadsheet(Customer):
@@ -263,16 +210,15 @@ class Spreadsheet(Customer):
 
     fixed_count = 1
     role = "finance"
+    days = (3,)
     think_s = (0.1, 0.4)
 
-    def steps(self) -> Iterator[str | tuple[str, Values]]:
+    def steps(self) -> Iterator[str]:
         """The catalogue, a column that does not exist, a division that may be by zero."""
-        values = self.choose_values(days=3)
         if self.random.random() < 0.3:
-            last = clickless_customer(len(self.labels.customers))
-            values["customer"] = self.labels.customers[last].name
-        yield "columns_of_report", values
+            self.values = {**self.values, "customer": self.labels.customers[-1].name}
+        yield "columns_of_report"
         yield "SELECT 1"
-        yield "revenue", values
-        yield "cost_per_click", values
-        yield "export", values
+        yield "revenue"
+        yield "cost_per_click"
+        yield "export"

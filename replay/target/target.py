@@ -144,4 +144,3 @@ def _resolve(host: str) -> str:
             f"the target's host `{host}` cannot be found", hint="check the name in --host"
         ) from error
     return str(found[0][4][0])
-

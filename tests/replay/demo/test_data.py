@@ -1,61 +1,67 @@
-"""The demo's figures follow from the seed alone."""
+"""The demo's figures follow from the seed alone, and make sense."""
 
 from __future__ import annotations
 
-import numpy as np
+import psycopg
 import pytest
 
-from replay.demo.data import DAYS, SIZES, Size, clickless_customer, make_labels, make_world
-
-TINY = Size(customers=3, campaigns=6, sites=4, rows=2_000)
-
-
-def columns(seed: int) -> dict[str, np.ndarray]:
-    delivery = make_world(TINY, seed=seed).delivery
-    return {name: getattr(delivery, name) for name in delivery.__dataclass_fields__}
+from replay.demo.data import SEED, SIZES, make_labels
+from replay.target.embedded import EmbeddedServer
 
 
-def test_the_same_seed_makes_the_same_world() -> None:
-    first, second = columns(7), columns(7)
-    assert all(np.array_equal(first[name], second[name]) for name in first)
-    assert make_world(TINY, seed=7).labels == make_labels(TINY, seed=7)
+def figures(server: EmbeddedServer, sql: str) -> tuple[object, ...] | None:
+    with psycopg.connect(server.url()) as connection:
+        return connection.execute(sql.encode()).fetchone()
 
 
-def test_another_seed_makes_another_world() -> None:
-    assert not np.array_equal(columns(7)["impressions"], columns(8)["impressions"])
+def test_the_same_seed_gives_the_same_labels_and_another_gives_others() -> None:
+    size = SIZES["small"]
+    assert make_labels(size, seed=7) == make_labels(size, seed=7)
+    assert make_labels(size, seed=7) != make_labels(size, seed=8)
 
 
-def test_rows_are_ordered_by_hour_and_each_combination_comes_once() -> None:
-    found = columns(7)
-    assert np.all(np.diff(found["hour"]) >= 0)
-    keys = np.stack([found[name] for name in ("hour", "campaign", "site", "country", "device")])
-    assert np.unique(keys, axis=1).shape == (5, TINY.rows)
-
-
-def test_figures_make_sense() -> None:
-    found = columns(7)
-    assert found["hour"].min() >= 0
-    assert found["hour"].max() < DAYS * 24
-    assert np.all(found["clicks"] <= found["impressions"])
-    assert np.all(found["conversions"] <= found["clicks"])
-    assert np.all(found["spend_e4"] > 0)
-
-
-def test_one_customer_has_no_clicks() -> None:
-    world = make_world(TINY, seed=7)
-    owner = np.array([one.customer for one in world.labels.campaigns])[world.delivery.campaign]
-    clicks = np.bincount(owner, weights=world.delivery.clicks)
-    assert clicks[clickless_customer(TINY.customers)] == 0
-    assert np.all(clicks[:-1] > 0)
-
-
-@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
-def test_names_are_unique(size: Size) -> None:
-    labels = make_labels(size, seed=7)
+@pytest.mark.parametrize("size", SIZES)
+def test_names_are_unique(size: str) -> None:
+    labels = make_labels(SIZES[size], seed=SEED)
     for names in (
         [one.name for one in labels.customers],
-        [(one.first_name, one.last_name) for one in labels.customers],
+        [f"{one.first_name} {one.last_name}" for one in labels.customers],
         [one.name for one in labels.campaigns],
         labels.sites,
     ):
         assert len(set(names)) == len(names)
+
+
+def test_the_same_seed_fills_both_places_with_the_same_figures(
+    demo_one: EmbeddedServer, demo_two: EmbeddedServer
+) -> None:
+    digest = (
+        "SELECT count(*), md5(string_agg(line, ',' ORDER BY line)) FROM (SELECT"
+        " concat_ws(' ', {}, impressions, clicks, conversions, {}) AS line FROM {}) AS lines"
+    )
+    one = figures(demo_one, digest.format("hour", "spend", "report_hourly"))
+    assert one == figures(demo_two, digest.format("delivered_at", "cost", "fact_delivery"))
+
+
+def test_figures_make_sense(demo_two: EmbeddedServer) -> None:
+    found = figures(
+        demo_two,
+        """SELECT count(*) > 23000,
+           min(delivered_at) >= '2026-04-01', max(delivered_at) < '2026-07-01',
+           bool_and(delivered_at = date_trunc('hour', delivered_at)),
+           bool_and(0 <= conversions AND conversions <= clicks AND clicks <= impressions),
+           sum(conversions) > 0, min(cost) > 0,
+           count(DISTINCT (delivered_at, campaign_id, site_id, country_id, device_id)) = count(*)
+           FROM fact_delivery""",
+    )
+    assert found == (True,) * 8
+
+
+def test_only_the_last_customer_has_no_clicks(demo_two: EmbeddedServer) -> None:
+    found = figures(
+        demo_two,
+        """SELECT array_agg(DISTINCT customer_id) FROM (
+           SELECT customer_id, campaign_id FROM fact_delivery JOIN dim_campaign USING (campaign_id)
+           GROUP BY customer_id, campaign_id HAVING sum(clicks) = 0) AS clickless""",
+    )
+    assert found == ([SIZES["small"].customers],)
