@@ -262,8 +262,8 @@ def test_a_killed_worker_ends_the_run_as_lost(
 
 def test_a_full_disk_keeps_what_was_done(tmp_path: Path) -> None:
     # A limit on the size of files fails writes as a full disk does, at a place of our choice.
-    limit = 12 << 20
-    said = [(n / 10_000, f"s{n % 4}", "SELECT 1") for n in range(120_000)]
+    limit = 9 << 20
+    said = [(n / 20_000, f"s{n % 4}", "SELECT 1") for n in range(80_000)]
     workload = write_workload(tmp_path / "many", said)
     result = replay(
         tmp_path,
@@ -276,7 +276,7 @@ def test_a_full_disk_keeps_what_was_done(tmp_path: Path) -> None:
     assert result.run.document["ended_by"] == "disk-full"
     ledger = result.run.ledger()
     assert ledger.balanced
-    assert ledger.planned == 120_000
+    assert ledger.planned == 80_000
     assert ledger.ok > 1_000
 
 
