@@ -90,6 +90,7 @@ class Engine:
         stream: SampleStream,
         on_sample: OnSample = lambda index, service_ns, answer: None,
     ) -> None:
+        self.started = False
         self.finished = Event()
         self.tally = Tally(planned=timetable.statements)
         self.failure: str | None = None
@@ -115,6 +116,7 @@ class Engine:
     def play(self, *, zero_ns: int) -> None:
         """Start; `zero_ns` is the run's zero on `time.monotonic_ns`, best in the near future."""
         self._zero_ns = zero_ns
+        self.started = True
         gevent.spawn(self._run)
 
     def drain(self, *, grace_s: float) -> None:

@@ -8,7 +8,6 @@ that second is at risk when the process is killed. At the end the stream becomes
 
 from __future__ import annotations
 
-import os
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ OK, ERROR, TIMEOUT, CANCELLED, SKIPPED, UNKNOWN = range(len(STATUSES))
 
 # Kept free on the disk, so that what is in memory can still be written when it is full.
 _RESERVE_BYTES = 8 << 20
+RESERVES = ".*.reserve"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,8 +121,7 @@ class SampleStream:
         self._worker = worker
         self._planned = planned
         self._reserve = directory / f".{worker}.reserve"
-        with self._reserve.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, _RESERVE_BYTES)
+        self._reserve.write_bytes(bytes(_RESERVE_BYTES))
         self._file = self.path.open("wb", buffering=0)
         self._good_bytes = 0
         self._write(SAMPLES.serialize())

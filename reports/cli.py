@@ -82,7 +82,8 @@ def demo(out: Path, size: str, seconds: int, as_json: bool) -> None:
     """Show the whole way on an embedded 1.0 and 2.0: capture, prepare, run, report."""
     from reports.demo import run_demo
 
-    page = run_demo(out, size=size, seconds=seconds)
+    results = sys.stderr if as_json else sys.stdout
+    page = run_demo(out, size=size, seconds=seconds, results=results)
     if as_json:
         print_json({"report": str(page)})
 

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
 
 import replay.demo
 from replay.demo.data import SEED
@@ -29,8 +30,8 @@ _ACCEPTED = {
 _FILES = Path(replay.demo.__file__).parent
 
 
-def run_demo(out: Path, *, size: str, seconds: int) -> Path:
-    """Capture to report in `out`; returns the page.
+def run_demo(out: Path, *, size: str, seconds: int, results: TextIO) -> Path:
+    """Capture to report in `out`; returns the page. Steps print what they found to `results`.
 
     Raises:
         UsageError: `out` holds something that no demo wrote.
@@ -45,24 +46,27 @@ def run_demo(out: Path, *, size: str, seconds: int) -> Path:
         drive_traffic(server, seconds=seconds, seed=SEED, size=size)
         collect_log(server, log / LOG_NAME)
     host = f"embedded:2.0?size={size}"
-    _step(["capture", str(log), "-o", str(out / "captured")])
+    _step(results, ["capture", str(log), "-o", str(out / "captured")])
     _step(
+        results,
         [
             *["prepare", str(out / "captured"), "-o", str(out / "prepared")],
             *["--places", str(_FILES / "places.toml"), "--check", host],
-        ]
+        ],
     )
     _step(
+        results,
         [
             *["run", "--workload", str(out / "prepared"), "--host", host],
             *["--run-dir", str(out / "run"), "--scale", "2"],
-        ]
+        ],
     )
     _step(
+        results,
         [
             *["report", str(out / "run"), "-o", str(out / "report")],
             *["--gates", str(_FILES / "gates.toml"), "--config", str(_FILES / "fourstep.toml")],
-        ]
+        ],
     )
     page = out / "report" / "report.html"
     if not page.is_file():
@@ -81,9 +85,10 @@ def _make_room(out: Path) -> None:
     (out / _MARK).touch()
 
 
-def _step(arguments: Sequence[str]) -> None:
+def _step(results: TextIO, arguments: Sequence[str]) -> None:
     _say(f"$ fourstep {shlex.join(arguments)}")
-    code = subprocess.run([sys.executable, "-m", "reports", *arguments], check=False).returncode
+    command = [sys.executable, "-m", "reports", *arguments]
+    code = subprocess.run(command, stdout=results, check=False).returncode
     if code == ExitCode.INTERRUPTED:
         raise KeyboardInterrupt
     if code not in _ACCEPTED.get(arguments[0], (ExitCode.DONE,)):

@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from argparse import Namespace
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, cast
@@ -107,7 +108,7 @@ class Conductor:
                 opened.close()
                 return
             self.run = opened
-            self.run.begin()
+            opened.begin()
         except (FourstepError, OSError) as error:
             self._fail(describe(error), getattr(error, "exit_code", ExitCode.UNREADABLE))
             return
@@ -166,7 +167,8 @@ class Conductor:
     def abandon(self, error: Exception) -> None:
         """A defect of ours: end the run as one that decides nothing."""
         logger.error("the run was abandoned", exc_info=error)
-        self._fail(f"error: the run was abandoned: {error}", ExitCode.UNDECIDED)
+        text = f"error: the run was abandoned: {error}"
+        self._fail(text, ExitCode.UNDECIDED, ended_by="abandoned")
 
     def _interrupt(self) -> None:
         """Ctrl-C or SIGTERM during a run: end cleanly the first time, at once the second."""
@@ -276,9 +278,14 @@ class Conductor:
             self._exit_code = ExitCode.UNDECIDED
         self._end()
 
-    def _fail(self, text: str, exit_code: ExitCode) -> None:
+    def _fail(self, text: str, exit_code: ExitCode, *, ended_by: str = "not-begun") -> None:
+        """End a run that never began; what was planned stays unknown."""
         print(text, file=sys.stderr, flush=True)
         self._exit_code = exit_code
+        if self.run is not None:
+            # Perhaps its directory is what failed.
+            with suppress(FourstepError, OSError):
+                self.run.end(workers=[], ended_by=ended_by)
         self._end()
 
     def _end(self) -> None:

@@ -20,9 +20,10 @@ import pyarrow as pa
 import replay
 from replay.artefact import write_json
 from replay.demo.bundle import bundled_workload
-from replay.errors import UsageError
+from replay.errors import Unreadable, UsageError
 from replay.run import SCHEMA_VERSION, Ledger, Run
-from replay.swarm.options import DEFAULT_HOST, dials_of
+from replay.samples import RESERVES
+from replay.swarm.options import dials_of
 from replay.swarm.settle import Settlement, settle
 from replay.target.embedded import EmbeddedServer, open_embedded
 from replay.target.target import Target, parse_target, probe_target
@@ -70,6 +71,9 @@ class OpenRun:
 
     def end(self, *, workers: list[dict[str, Any]], ended_by: str) -> Settlement:
         """Complete the samples, count them, and write the final run.json."""
+        for reserve in (self.path / "samples").glob(RESERVES):
+            # A worker that was killed could not give it back.
+            reserve.unlink(missing_ok=True)
         settlement = in_thread(lambda: settle(Run(self.path), self.timetable, self.statements))
         self._write(settlement.ledger, workers=workers, ended_by=ended_by)
         return settlement
@@ -110,7 +114,7 @@ class OpenRun:
         )
 
 
-def open_run(options: Namespace, *, host: str | None) -> OpenRun:
+def open_run(options: Namespace, *, host: str) -> OpenRun:
     """Check everything, start an embedded server if the host is one, and lay out the timetable.
 
     Raises:
@@ -123,13 +127,13 @@ def open_run(options: Namespace, *, host: str | None) -> OpenRun:
     path = _free_directory(options.run_dir, run_id)
     workload = Workload(Path(options.workload) if options.workload else bundled_workload())
     if not len(workload):
-        raise UsageError(f"`{workload.path}` holds no statement", hint="capture a longer window")
+        raise Unreadable(f"`{workload.path}` holds no statement", hint="capture a longer window")
     # In threads of their own: heartbeats of workers and the web page go on.
     statements = in_thread(workload.statements)
     timetable = in_thread(lambda: build_timetable(statements, dials))
     if not timetable.statements:
         raise UsageError("`--scale` leaves no session to replay", hint="raise it")
-    url = host or DEFAULT_HOST
+    url = host
     server = open_embedded(url)
     try:
         if server is not None:

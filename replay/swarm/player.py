@@ -54,14 +54,15 @@ class Player:
         self._run_id = ""
         self._shard = 0
         self.engine: Engine | None = None
-        self._runner.register_message(messages.ASSIGN, self._on_assign, concurrent=True)
+        self._runner.register_message(messages.ASSIGN, self._on_assign)
         self._runner.register_message(messages.GO, self._on_go)
         self._runner.register_message(messages.DRAIN, self._on_drain)
 
     @property
     def playing(self) -> bool:
         """True while statements may be in flight or samples unwritten."""
-        return self.engine is not None and not self.engine.finished.is_set()
+        engine = self.engine
+        return engine is not None and engine.started and not engine.finished.is_set()
 
     def stop(self, *, grace_s: float) -> None:
         """End and return when everything is on disk."""
@@ -74,7 +75,7 @@ class Player:
         if data is None or self.playing:
             logger.warning("an assignment that makes no sense was ignored")
             return
-        # In the worker of a separate process this is a greenlet; locally it must not block, either.
+        # Loading takes a while, and neither Locust's message loop nor, locally, who sends may wait.
         gevent.spawn(self._assign, data)
 
     def _assign(self, data: Mapping[str, Any]) -> None:
@@ -143,17 +144,14 @@ class Player:
         self._runner.send_message(kind, data)
 
     def _on_sample(
-        self, timetable: Timetable, statements: pa.Table, names: Mapping[str, str]
+        self, timetable: Timetable, statements: pa.Table, names: Mapping[str, tuple[str, str]]
     ) -> Callable[[int, int, Answer], None]:
         """Feed Locust's own statistics: service time in ms, by template."""
         fire: Any = self._environment.events.request.fire
         templates = statements["template_id"].combine_chunks().dictionary_encode()
-        codes = templates.indices.to_numpy()
+        codes = templates.indices.to_numpy()[timetable.row]
         labels = [names[template_id] for template_id in templates.dictionary.to_pylist()]
-        kinds = statements["kind"].combine_chunks().dictionary_encode()
-        kind_names, kind_codes = kinds.dictionary.to_pylist(), kinds.indices.to_numpy()
         failures: dict[str, StatementFailed] = {}
-        rows = timetable.row
 
         def on_sample(index: int, service_ns: int, answer: Answer) -> None:
             failure = None
@@ -161,10 +159,10 @@ class Player:
                 failure = failures.setdefault(
                     answer.sqlstate, StatementFailed(f"SQLSTATE {answer.sqlstate}")
                 )
-            row = rows[index]
+            kind, name = labels[codes[index]]
             fire(
-                request_type=kind_names[kind_codes[row]],
-                name=labels[codes[row]],
+                request_type=kind,
+                name=name,
                 response_time=service_ns / 1e6,
                 response_length=0,
                 exception=failure,
@@ -181,7 +179,7 @@ class _Shard:
     statements: pa.Table
     stream: SampleStream
     unsupported: frozenset[str]
-    names: Mapping[str, str]
+    names: Mapping[str, tuple[str, str]]
 
 
 def _load(data: Mapping[str, Any]) -> _Shard:
@@ -214,15 +212,15 @@ def _unsupported_templates(workload: Workload) -> frozenset[str]:
     return frozenset(chosen["template_id"].to_pylist())
 
 
-def _names(workload: Workload) -> dict[str, str]:
-    """What Locust calls each template: how it begins and its id, or `other` beyond the busiest."""
-    templates = workload.templates(["template_id", "sql", "statements"]).sort_by(
+def _names(workload: Workload) -> dict[str, tuple[str, str]]:
+    """Kind and name under which Locust counts each template, the rarer ones together."""
+    templates = workload.templates(["template_id", "kind", "sql", "statements"]).sort_by(
         [("statements", "descending"), ("template_id", "ascending")]
     )
-    names: dict[str, str] = {}
+    names: dict[str, tuple[str, str]] = {}
     for place, row in enumerate(templates.to_pylist()):
         # The kind stands in a column of its own.
         beginning = row["sql"].partition(" ")[2] or row["sql"]
         name = f"{beginning[:NAME_CHARACTERS]} #{row['template_id'][:6]}"
-        names[row["template_id"]] = name if place < NAMES_AT_MOST else OTHER
+        names[row["template_id"]] = (row["kind"], name if place < NAMES_AT_MOST else OTHER)
     return names

@@ -39,6 +39,8 @@ def register(events: Events) -> None:
 def _init(environment: Environment, **_: Any) -> None:  # noqa: ANN401  Locust's extras
     if environment.parsed_options is not None and environment.parsed_options.no_tables:
         logging.getLogger("locust.stats_logger").setLevel(logging.WARNING)
+    # So that the page shows it, and its Start button has something to offer.
+    environment.host = environment.host or options.DEFAULT_HOST
     separate = isinstance(environment.runner, WorkerRunner)
     if not isinstance(environment.runner, MasterRunner):
         _players[id(environment)] = player.Player(environment, separate=separate)
