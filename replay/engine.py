@@ -24,9 +24,10 @@ import psutil
 import pyarrow as pa
 from gevent.event import Event
 
+from replay.flights import Flights
 from replay.kind import READING
 from replay.login import Connect, Logins
-from replay.samples import CANCELLED, ERROR, NONE, OK, SKIPPED, TIMEOUT, SampleStream
+from replay.samples import CANCELLED, ERROR, NONE, OK, SKIPPED, SampleStream
 from replay.target.wire import Answer, Connection, LoginFailed
 from replay.timetable import Dials, Timetable
 from replay.waiter import Naps, in_thread
@@ -36,22 +37,9 @@ logger = logging.getLogger(__name__)
 LOGIN_LEAD_US = 200_000
 """A session logs in this much before its first statement is due, as its client on 1.0 had."""
 _FLUSH_S = 0.5
-_WATCH_S = 0.05
-_SEVER_AFTER_S = 5.0
 
 OnSample = Callable[[int, int, Answer], None]
 """`(planned index, service time in ns, answer)`, for live statistics."""
-
-
-@dataclass(slots=True, eq=False)
-class _Flight:
-    """A statement on its way."""
-
-    connection: Connection
-    deadline_ns: int
-    stopped: int = OK
-    """TIMEOUT or CANCELLED once we asked the target to stop it."""
-    sever_ns: int = 0
 
 
 @dataclass(kw_only=True)
@@ -98,7 +86,7 @@ class Engine:
         self.closing: dict[str, Any] = {}
         self._timetable = timetable
         self._logins = Logins(connect)
-        self._timeout_ns = round(dials.statement_timeout_s * 1e9)
+        self._flights = Flights(timeout_s=dials.statement_timeout_s)
         self._stream = stream
         self._on_sample = on_sample
         self._sql = statements["sql"].combine_chunks()
@@ -108,7 +96,6 @@ class Engine:
         self._errors: dict[int, tuple[str | None, str]] = {}
         self._zero_ns = 0
         self._draining = False
-        self._flights: set[_Flight] = set()
         self._naps = Naps()
         self._ended = Event()
         self._sessions: set[gevent.Greenlet] = set()
@@ -125,12 +112,10 @@ class Engine:
             return
         self._draining = True
         self._naps.wake()
-        deadline_ns = time.monotonic_ns() + round(grace_s * 1e9)
-        for flight in self._flights:
-            flight.deadline_ns = min(flight.deadline_ns, deadline_ns)
+        self._flights.recall(grace_s=grace_s)
 
     def _run(self) -> None:
-        housekeeping = [gevent.spawn(self._flush), gevent.spawn(self._watch)]
+        housekeeping = [gevent.spawn(self._flush), gevent.spawn(self._flights.watch, self._ended)]
         try:
             self._dispatch()
             gevent.joinall(list(self._sessions))
@@ -210,12 +195,11 @@ class Engine:
         sql = self._sql[row].as_py().encode()
         params = _encoded(self._params[row].as_py())
         sent_ns = time.monotonic_ns()
-        flight = _Flight(connection, sent_ns + self._timeout_ns)
-        self._flights.add(flight)
+        flight = self._flights.start(connection, sent_ns)
         try:
             answer = connection.execute(sql, params)
         finally:
-            self._flights.discard(flight)
+            self._flights.end(flight)
         sent_us = self._since_zero(sent_ns)
         status = OK if answer.sqlstate is None else (flight.stopped or ERROR)
         self._record(
@@ -280,20 +264,6 @@ class Engine:
                 logger.error("samples cannot be written (%s): ending the run", error)
                 self.failure = f"samples cannot be written: {error}"
                 self.drain(grace_s=0)
-
-    def _watch(self) -> None:
-        """Stop statements whose time is up, and cut the connection of those that do not stop."""
-        while not self._ended.wait(_WATCH_S):
-            now_ns = time.monotonic_ns()
-            for flight in list(self._flights):
-                if now_ns < flight.deadline_ns:
-                    continue
-                if not flight.stopped:
-                    flight.stopped = CANCELLED if self._draining else TIMEOUT
-                    flight.sever_ns = now_ns + round(_SEVER_AFTER_S * 1e9)
-                    gevent.spawn(flight.connection.cancel)
-                elif now_ns >= flight.sever_ns:
-                    flight.connection.sever()
 
     def _close(self) -> None:
         for _ in range(2):

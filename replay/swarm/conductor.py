@@ -12,8 +12,8 @@ import signal
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,6 +23,7 @@ from gevent.event import Event
 from replay.errors import ExitCode, FourstepError, describe
 from replay.progress import Progress
 from replay.swarm import messages
+from replay.swarm.crew import Crew, Worker
 from replay.swarm.interrupts import Interrupts
 from replay.swarm.opening import OpenRun, open_run
 
@@ -34,9 +35,6 @@ logger = logging.getLogger(__name__)
 LEAD_S = 1.5
 """From `go` to the run's zero: time for the message to arrive and the first logins to be made."""
 LOAD_TIMEOUT_S = 300.0
-LOST_AFTER_S = 10.0
-"""A worker silent for this long is lost; Locust calls it missing after about four seconds, and a
-worker that was only blocked comes back."""
 LOCAL = "local"
 
 
@@ -48,17 +46,8 @@ class State(StrEnum):
     LOADING = "loading"
     PLAYING = "playing"
     DRAINING = "draining"
+    CLOSING = "closing"
     ENDED = "ended"
-
-
-@dataclass(slots=True, kw_only=True)
-class _Worker:
-    client_id: str
-    shard: int
-    ready: bool = False
-    done: dict[str, Any] | None = None
-    silent_since_s: float | None = None
-    lost: bool = False
 
 
 class Conductor:
@@ -68,7 +57,7 @@ class Conductor:
         self._environment = cast(Any, environment)
         self._options = cast(Namespace, environment.parsed_options)
         self._runner = cast(Any, environment.runner)
-        self._workers: dict[str, _Worker] = {}
+        self._crew = Crew()
         self._since_s = 0.0
         self._zero_s = 0.0
         self._progress = Progress()
@@ -84,18 +73,17 @@ class Conductor:
     @property
     def worker_count(self) -> int:
         """Workers of this run, or those that could take part in one."""
-        return len(self._workers) if self.run is not None else len(self._client_ids())
+        return len(self._crew) if self.run is not None else len(self._client_ids())
 
     def rearm(self) -> None:
         """Forget the last run: Locust starts another."""
         if self.state is State.ENDED:
             self.run = None
-            self._workers = {}
             self._enter(State.IDLE)
 
     def begin(self) -> None:
         """Open a run and assign it; a failure is told once and ends the test."""
-        self._workers = {}
+        self._crew = Crew()
         self._ended_by = "done"
         self._ended.clear()
         self._enter(State.OPENING)
@@ -115,12 +103,11 @@ class Conductor:
         self._assign(self.run)
 
     def _assign(self, run: OpenRun) -> None:
-        clients = sorted(self._client_ids())
-        logger.info("run %s: %s, %d worker(s)", run.run_id, run.timetable.in_words, len(clients))
-        for shard, client_id in enumerate(clients):
-            self._workers[client_id] = _Worker(client_id=client_id, shard=shard)
-        for worker in self._workers.values():
-            assignment = run.assignment(shard=worker.shard, shards=len(clients))
+        self._crew = Crew(self._client_ids())
+        workers = len(self._crew)
+        logger.info("run %s: %s, %d worker(s)", run.run_id, run.timetable.in_words, workers)
+        for worker in self._crew:
+            assignment = run.assignment(shard=worker.shard, shards=workers)
             self._send(messages.ASSIGN, assignment, worker)
         self._enter(State.LOADING)
 
@@ -135,7 +122,7 @@ class Conductor:
         if self.state in (State.PLAYING, State.DRAINING):
             self._show_progress()
             self._notice_lost()
-            if all(worker.done or worker.lost for worker in self._workers.values()):
+            if self._crew.ended:
                 self._close()
         return self.state is not State.ENDED
 
@@ -146,7 +133,7 @@ class Conductor:
         self._ended_by = ended_by
         self._enter(State.DRAINING)
         grace_s = float(self._environment.stop_timeout or 0)
-        for worker in self._workers.values():
+        for worker in self._crew:
             if not worker.lost:
                 drain = {"run_id": self.run.run_id, "grace_s": grace_s}
                 self._send(messages.DRAIN, drain, worker)
@@ -157,10 +144,9 @@ class Conductor:
             self._fail("stopped before the run began", ExitCode.INTERRUPTED)
         self.drain(ended_by)
         wait_until_s = time.monotonic() + float(self._environment.stop_timeout or 0) + 15
-        while self.state is State.DRAINING:
+        while self.state in (State.DRAINING, State.CLOSING):
             if time.monotonic() > wait_until_s:
-                for worker in self._workers.values():
-                    worker.lost = worker.done is None
+                self._crew.give_up()
             self.tick()
             gevent.sleep(0.05)
 
@@ -187,17 +173,17 @@ class Conductor:
 
     def _go_when_ready(self) -> None:
         assert self.run is not None
-        if self._workers and all(worker.ready for worker in self._workers.values()):
+        if self._crew.ready:
             zero = {"run_id": self.run.run_id, "zero_epoch_s": time.time() + LEAD_S}
             self._enter(State.PLAYING)
             self._zero_s = time.monotonic() + LEAD_S
-            for worker in self._workers.values():
+            for worker in self._crew:
                 self._send(messages.GO, zero, worker)
         elif time.monotonic() - self._since_s > LOAD_TIMEOUT_S:
             self._fail("error: not every worker became ready in time", ExitCode.UNDECIDED)
         else:
             self._notice_lost()
-            if any(worker.lost for worker in self._workers.values()):
+            if self._crew.lost:
                 self._fail("error: a worker was lost while loading", ExitCode.UNDECIDED)
 
     def _on_ready(self, *, msg: Any, **_: object) -> None:  # noqa: ANN401  Locust's message
@@ -219,12 +205,10 @@ class Conductor:
         if data.get("failure"):
             self.drain("disk-full")
 
-    def _sender(self, msg: Any, data: object) -> _Worker | None:  # noqa: ANN401  Locust's message
-        worker = self._workers.get(str(msg.node_id))
-        if worker is None or self.run is None or not isinstance(data, dict):
+    def _sender(self, msg: Any, data: Mapping[str, Any] | None) -> Worker | None:  # noqa: ANN401
+        if data is None or self.run is None or data["run_id"] != self.run.run_id:
             return None
-        wanted = (self.run.run_id, worker.shard)
-        return worker if (data.get("run_id"), data.get("shard")) == wanted else None
+        return self._crew.sender(str(msg.node_id), data["shard"])
 
     def _show_progress(self) -> None:
         if self.run is None or not self._options.no_tables:
@@ -242,29 +226,21 @@ class Conductor:
         clients = getattr(self._runner, "clients", None)
         if clients is None:
             return
-        now_s = time.monotonic()
-        for worker in self._workers.values():
-            if worker.done or worker.lost:
-                continue
-            client = clients.get(worker.client_id)
-            if client is not None and client.state != "missing":
-                worker.silent_since_s = None
-                continue
-            worker.silent_since_s = worker.silent_since_s or now_s
-            if client is None or now_s - worker.silent_since_s > LOST_AFTER_S:
-                worker.lost = True
-                logger.error("worker w%d is lost", worker.shard)
-                if self._options.on_worker_loss == "fail":
-                    self.drain("worker-lost")
+        for worker in self._crew.notice_lost(clients):
+            logger.error("worker w%d is lost", worker.shard)
+            if self._options.on_worker_loss == "fail":
+                self.drain("worker-lost")
 
     def _close(self) -> None:
-        self._progress.clear()
         assert self.run is not None
-        if self._ended_by == "done" and any(w.lost for w in self._workers.values()):
+        # Counting samples takes a while, and others may ask for the next step meanwhile.
+        self._enter(State.CLOSING)
+        self._progress.clear()
+        if self._ended_by == "done" and self._crew.lost:
             self._ended_by = "worker-lost"
         try:
             settlement = self.run.end(
-                workers=[_worker_json(worker) for worker in self._workers.values()],
+                workers=[worker.as_json() for worker in self._crew],
                 ended_by=self._ended_by,
             )
             for line in settlement.in_words:
@@ -305,20 +281,8 @@ class Conductor:
         clients = getattr(self._runner, "clients", None)
         return [LOCAL] if clients is None else [client.id for client in clients.ready]
 
-    def _send(self, kind: str, data: dict[str, Any], worker: _Worker) -> None:
+    def _send(self, kind: str, data: dict[str, Any], worker: Worker) -> None:
         self._runner.send_message(kind, data, worker.client_id)
-
-
-def _worker_json(worker: _Worker) -> dict[str, Any]:
-    done = worker.done or {}
-    fields = ("statements", "rows_written", "sha256", "max_lag_us", "cpu_p95", "failure")
-    return {
-        "worker": f"w{worker.shard}",
-        "shard": worker.shard,
-        **{name: done.get(name) for name in fields},
-        "clock_offset_us": None,
-        "lost": worker.lost,
-    }
 
 
 def _exit_code(value: object) -> ExitCode:

@@ -1,0 +1,70 @@
+"""Statements on their way, and what becomes of those that take too long.
+
+A statement beyond its time is cancelled by the target's own means; one that does not end even then
+has its connection cut under it, so that no session waits for ever.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import gevent
+from gevent.event import Event
+
+from replay.samples import CANCELLED, TIMEOUT
+from replay.target.wire import Connection
+
+_WATCH_S = 0.05
+_SEVER_AFTER_NS = 5_000_000_000
+
+
+@dataclass(slots=True, eq=False)
+class Flight:
+    """One statement between sending and its answer."""
+
+    connection: Connection
+    deadline_ns: int
+    stopped: int | None = None
+    """TIMEOUT or CANCELLED once the target was asked to stop it."""
+    sever_ns: int = 0
+
+
+class Flights:
+    """All statements in flight on one worker."""
+
+    def __init__(self, *, timeout_s: float) -> None:
+        self._timeout_ns = round(timeout_s * 1e9)
+        self._flights: set[Flight] = set()
+        self._recalled = False
+
+    def start(self, connection: Connection, sent_ns: int) -> Flight:
+        """A statement was sent; `end` must follow."""
+        flight = Flight(connection, sent_ns + self._timeout_ns)
+        self._flights.add(flight)
+        return flight
+
+    def end(self, flight: Flight) -> None:
+        """Its answer is in, or its connection is gone."""
+        self._flights.discard(flight)
+
+    def recall(self, *, grace_s: float) -> None:
+        """Cancel what has not ended after `grace_s`."""
+        self._recalled = True
+        deadline_ns = time.monotonic_ns() + round(grace_s * 1e9)
+        for flight in self._flights:
+            flight.deadline_ns = min(flight.deadline_ns, deadline_ns)
+
+    def watch(self, until: Event) -> None:
+        """Stop statements whose time is up, until told to end; for a greenlet of its own."""
+        while not until.wait(_WATCH_S):
+            now_ns = time.monotonic_ns()
+            for flight in list(self._flights):
+                if now_ns < flight.deadline_ns:
+                    continue
+                if flight.stopped is None:
+                    flight.stopped = CANCELLED if self._recalled else TIMEOUT
+                    flight.sever_ns = now_ns + _SEVER_AFTER_NS
+                    gevent.spawn(flight.connection.cancel)
+                elif now_ns >= flight.sever_ns:
+                    flight.connection.sever()

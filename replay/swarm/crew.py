@@ -1,0 +1,95 @@
+"""The workers of one run: who has which shard, who is ready, done, or lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+LOST_AFTER_S = 10.0
+"""A worker silent for this long is lost; Locust calls it missing after about four seconds, and a
+worker that was only blocked comes back."""
+
+_REPORTED = ("statements", "rows_written", "sha256", "max_lag_us", "cpu_p95", "failure")
+
+
+@dataclass(slots=True, kw_only=True)
+class Worker:
+    """One worker and what it has told."""
+
+    client_id: str
+    shard: int
+    ready: bool = False
+    done: Mapping[str, Any] | None = None
+    silent_since_s: float | None = None
+    lost: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """An entry of `workers` in run.json."""
+        done = self.done or {}
+        return {
+            "worker": f"w{self.shard}",
+            "shard": self.shard,
+            **{name: done.get(name) for name in _REPORTED},
+            "clock_offset_us": None,
+            "lost": self.lost,
+        }
+
+
+class Crew:
+    """Workers by Locust's client id; shards go to them in order of id."""
+
+    def __init__(self, client_ids: Iterable[str] = ()) -> None:
+        self._workers = {
+            client_id: Worker(client_id=client_id, shard=shard)
+            for shard, client_id in enumerate(sorted(client_ids))
+        }
+
+    def __len__(self) -> int:
+        return len(self._workers)
+
+    def __iter__(self) -> Iterator[Worker]:
+        return iter(self._workers.values())
+
+    @property
+    def ready(self) -> bool:
+        """True when there is a worker and each has loaded its shard."""
+        return bool(self._workers) and all(worker.ready for worker in self)
+
+    @property
+    def ended(self) -> bool:
+        """True when there is nobody left to wait for."""
+        return all(worker.done or worker.lost for worker in self)
+
+    @property
+    def lost(self) -> bool:
+        """True when any worker is."""
+        return any(worker.lost for worker in self)
+
+    def sender(self, client_id: str, shard: object) -> Worker | None:
+        """The worker that says it is this client with this shard, if there is one."""
+        worker = self._workers.get(client_id)
+        return worker if worker is not None and worker.shard == shard else None
+
+    def notice_lost(self, clients: Mapping[str, Any]) -> list[Worker]:
+        """Workers that are lost as of now, by Locust's list of clients."""
+        now_s = time.monotonic()
+        newly = []
+        for worker in self:
+            if worker.done or worker.lost:
+                continue
+            client = clients.get(worker.client_id)
+            if client is not None and client.state != "missing":
+                worker.silent_since_s = None
+                continue
+            worker.silent_since_s = worker.silent_since_s or now_s
+            if client is None or now_s - worker.silent_since_s > LOST_AFTER_S:
+                worker.lost = True
+                newly.append(worker)
+        return newly
+
+    def give_up(self) -> None:
+        """Wait for nobody any more."""
+        for worker in self:
+            worker.lost = worker.done is None
