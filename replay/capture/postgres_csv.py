@@ -148,7 +148,10 @@ class PostgresCsv:
             return self._statement(raw, row, message[execute.end() :], duration_us, extended=True)
         step = _STEP.match(message)
         if step and duration_us is not None:
-            return Step(raw.line, row[_SESSION], step[1], duration_us)
+            params, whole = parameters_of(row[_DETAIL])
+            sql = message[step.end() :]
+            values = params if whole else None
+            return Step(raw.line, row[_SESSION], step[1], duration_us, sql, values)
         for prefix, reason in _NOT_REPLAYED:
             if message.startswith(prefix):
                 return Skipped(raw.line, reason)

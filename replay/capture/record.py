@@ -36,12 +36,17 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A timed part of a statement that is still to come: its parsing or its binding."""
+    """A timed part of a statement that is still to come: its parsing or its binding.
+
+    Binding tells the values; if the execution fails, no other record does.
+    """
 
     line: int
     session_id: str
     name: str
     duration_us: int
+    sql: str = ""
+    params: list[str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,15 @@ says something else.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from replay.capture.record import Outcome, Statement, Step
+from replay.template import normalise
+
+_BIND_MARKER = re.compile(r"\$[1-9]")
 
 
 class Placed(NamedTuple):
@@ -29,6 +33,8 @@ class _Session:
     last_started_at_us: int = 0
     steps_us: int = 0
     """Time of parsing and binding that belongs to the next execution."""
+    bound: Step | None = None
+    """The last binding: the values of an execution that fails."""
 
 
 class Sessions:
@@ -45,6 +51,8 @@ class Sessions:
         session = self._sessions.setdefault(event.session_id, _Session())
         if isinstance(event, Step):
             session.steps_us += event.duration_us
+            if event.params is not None:
+                session.bound = event
             return [], event.name
         held, session.held = session.held, None
         if isinstance(event, Outcome):
@@ -56,6 +64,11 @@ class Sessions:
             joined = replace(held, error=event.error)
             return [self._place(session, joined)], "error of earlier record"
         placed = [] if held is None else [self._place(session, held)]
+        if event.error is not None and _lacks_values(event):
+            bound = session.bound
+            if bound is None or bound.sql != event.sql:
+                return placed, "bind values not logged"
+            event = replace(event, params=bound.params, extended=True)
         # Only a statement stamped at its start can be followed by its own outcome.
         if event.started_at_us is not None:
             session.held = event
@@ -94,3 +107,10 @@ def _with_steps(statement: Statement, steps_us: int) -> Statement:
     if not steps_us or statement.duration_us is None:
         return statement
     return replace(statement, duration_us=statement.duration_us + steps_us)
+
+
+def _lacks_values(statement: Statement) -> bool:
+    """True for a failed statement with bind markers: its record never tells their values."""
+    if statement.params is not None or "$" not in statement.sql:
+        return False
+    return _BIND_MARKER.search(normalise(statement.sql).text) is not None

@@ -136,8 +136,9 @@ def test_what_is_not_replayed_is_named(message: str, reason: str) -> None:
 
 @pytest.mark.parametrize("name", ["parse", "bind"])
 def test_parsing_and_binding_are_steps_of_what_follows(name: str) -> None:
-    event = only(record(f"duration: 0.100 ms  {name} S_1/C_2: SELECT $1"))
-    assert event == Step(1, "65e1a2b3.4d", name, 100)
+    detail = "Parameters: $1 = '7'"
+    event = only(record(f"duration: 0.100 ms  {name} S_1/C_2: SELECT $1", detail=detail))
+    assert event == Step(1, "65e1a2b3.4d", name, 100, "SELECT $1", ["7"])
 
 
 def test_a_bare_duration_is_an_outcome() -> None:

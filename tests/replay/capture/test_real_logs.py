@@ -66,7 +66,7 @@ def test_every_statement_a_server_logged_is_captured(
     rows = workload.statements().to_pylist()
     ours = [row for row in rows if row["application"] == "test_capture"]
     assert [(row["sql"], row["params"]) for row in ours] == asked
-    assert [row["error"] for row in ours] == [None] * 4 + ["42703", None]
+    assert [row["error"] for row in ours] == [None] * 3 + ["22012", None, "42703", None]
     assert len({row["session_id"] for row in ours}) == 1
     assert [row["seq"] for row in ours] == list(range(len(asked)))
 
@@ -79,6 +79,8 @@ def _ask(server: EmbeddedServer) -> list[tuple[str, list[str | None] | None]]:
         session.execute("SELECT 1")
         session.execute('SELECT \'two\nlines\', "é" FROM (SELECT 1 AS "é") x -- \'tail')
         session.execute("SELECT %s::text, %s::int", ["it's\n$2 = '3'", None])
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            session.execute("SELECT 1 / (%s::int - n) FROM generate_series(1, 3) n", ["2"])
         session.execute("BEGIN")
         with pytest.raises(psycopg.errors.UndefinedColumn):
             session.execute("SELECT nothing")
@@ -87,6 +89,7 @@ def _ask(server: EmbeddedServer) -> list[tuple[str, list[str | None] | None]]:
         ("SELECT 1", None),
         ('SELECT \'two\nlines\', "é" FROM (SELECT 1 AS "é") x -- \'tail', None),
         ("SELECT $1::text, $2::int", ["it's\n$2 = '3'", None]),
+        ("SELECT 1 / ($1::int - n) FROM generate_series(1, 3) n", ["2"]),
         ("BEGIN", None),
         ("SELECT nothing", None),
         ("ROLLBACK", None),

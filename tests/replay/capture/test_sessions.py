@@ -90,3 +90,23 @@ def test_parsing_and_binding_count_as_time_of_the_execution() -> None:
     assert [p.statement.duration_us for p in placed] == [10, 5_500, 5_000]
     assert placed[1].started_at_us == 994_500
     assert reasons == ["parse", "bind", None, None, None]
+
+
+def test_a_failed_execution_has_the_values_that_were_bound() -> None:
+    placed, reasons = play(
+        Step(1, "s", "bind", 5, "select 1 / $1", ["0"]),
+        failed("select 1 / $1", 12, "22012"),
+    )
+    (only,) = placed
+    assert (only.statement.params, only.statement.error) == (["0"], "22012")
+    assert reasons == ["bind", None]
+
+
+def test_a_failed_execution_whose_values_nobody_told_is_not_replayed() -> None:
+    placed, reasons = play(
+        Step(1, "s", "bind", 5, "select 2 / $1", ["0"]),
+        failed("select 1 / $1", 12, "22012"),
+        failed("select '$1' / 0", 13, "22012"),
+    )
+    assert [p.statement.sql for p in placed] == ["select '$1' / 0"]
+    assert reasons == ["bind", "bind values not logged", None]
