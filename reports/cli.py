@@ -108,13 +108,18 @@ def main() -> NoReturn:
         print("interrupted", file=sys.stderr)
         sys.exit(ExitCode.INTERRUPTED)
     except (FourstepError, OSError) as error:
-        if {"-v", "--verbose"} & set(sys.argv[1:]):
-            traceback.print_exc()
+        _trace_if_asked()
         print(describe(error), file=sys.stderr)
         sys.exit(getattr(error, "exit_code", ExitCode.UNREADABLE))
-    except Exception:
+    except Exception as error:
         # Python would exit 1, which means NO-GO here: a defect of ours decides nothing.
-        traceback.print_exc()
-        print("error: a defect in fourstep; nothing was decided", file=sys.stderr)
+        _trace_if_asked()
+        print(f"error: a defect in fourstep: {type(error).__name__}", file=sys.stderr)
+        print("\nhint: `fourstep -v` and the same words show where", file=sys.stderr)
         sys.exit(ExitCode.UNDECIDED)
     sys.exit(ExitCode.DONE)
+
+
+def _trace_if_asked() -> None:
+    if {"-v", "--verbose"} & set(sys.argv[1:]):
+        traceback.print_exc()

@@ -18,6 +18,7 @@ import pytest
 from replay.demo.world import LOG_NAME
 from replay.run import Run
 from replay.workload import Workload
+from reports.cli import main
 from tests.replay.capture.test_capture import statement
 from tests.replay.planned import write_workload
 
@@ -141,6 +142,23 @@ def test_errors_have_a_code_a_subject_and_a_hint(
 
 def test_verbose_shows_where_an_error_came_from(tmp_path: Path) -> None:
     assert "Traceback" in fourstep("-v", "inspect", tmp_path).stderr
+
+
+def test_a_defect_decides_nothing_and_is_not_taken_for_no_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(path: Path) -> None:
+        raise ZeroDivisionError("a value nobody should see")
+
+    monkeypatch.setattr("replay.inspect.inspect", broken)
+    monkeypatch.setattr("sys.argv", ["fourstep", "inspect", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 3
+    told = capsys.readouterr().err
+    assert told.startswith("error: a defect in fourstep: ZeroDivisionError")
+    assert "Traceback" not in told
+    assert "nobody" not in told
 
 
 def test_the_version_names_what_matters() -> None:
