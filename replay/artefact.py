@@ -8,9 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from replay.errors import Unreadable
 
@@ -21,17 +25,36 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write `text` so that a reader sees the old file or the new one, never a part of it."""
+@contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """A path to write to, renamed to `path` when the block ends well and removed when it does not.
+
+    A reader sees the old file or the new one, never a part of it.
+    """
     aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with aside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        yield aside
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole text, on the disk before it has its name."""
+    with written_aside(path) as aside, aside.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a whole Parquet file.
+
+    Raises:
+        OSError: there is no room for it; nothing is left behind.
+    """
+    with written_aside(path) as aside:
+        pq.write_table(table, aside, compression="zstd")
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import secrets
 import signal
 import subprocess
 import sys
@@ -18,10 +16,9 @@ from typing import Any, TypeVar
 import click
 
 from replay.errors import UsageError
+from replay.prepare import DIALECTS, TARGETS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-DIALECTS = ("postgres", "redshift", "mysql")
 
 
 def json_option(command: Command) -> Command:
@@ -108,7 +105,7 @@ def inspect(artefact: Path, as_json: bool) -> None:
 @click.argument("workload", type=click.Path(path_type=Path))
 @click.option("-o", "--output", "out", type=click.Path(path_type=Path), required=True)
 @click.option("--read", type=click.Choice(DIALECTS), help="1.0's dialect [default: the workload's]")
-@click.option("--write", type=click.Choice(DIALECTS), default="postgres", show_default=True)
+@click.option("--write", type=click.Choice(TARGETS), default="postgres", show_default=True)
 @click.option("--places", type=click.Path(path_type=Path), help="old place → new place, TOML")
 @click.option("--check", "check_url", metavar="URL", help="EXPLAIN each template on this target")
 @json_option
@@ -154,25 +151,24 @@ def run(options: tuple[str, ...], as_json: bool) -> None:
 
     The run's directory is printed last.
     """
-    path = _run_directory(options)
     command = [sys.executable, "-m", "locust", "-f", str(locustfile()), "--headless", "--no-tables"]
-    if not any(option.startswith("--run-dir") for option in options):
-        command += ["--run-dir", str(path)]
     # Ctrl-C reaches the child by itself; it ends cleanly, and we wait for that.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         child = subprocess.Popen(
             [*command, *options],
-            stdout=sys.stderr if as_json else None,
+            stdout=subprocess.PIPE if as_json else None,
+            text=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
-        code = child.wait()
+        printed, _ = child.communicate()
     finally:
         signal.signal(signal.SIGINT, before)
-    if as_json and (path / "run.json").is_file():
-        click.echo((path / "run.json").read_text(encoding="utf-8"), nl=False)
-    if code:
-        raise SystemExit(code)
+    if printed:
+        document = Path(printed.splitlines()[-1]) / "run.json"
+        click.echo(document.read_text(encoding="utf-8"), nl=False)
+    if child.returncode:
+        raise SystemExit(child.returncode)
 
 
 def locustfile() -> Path:
@@ -189,16 +185,6 @@ def locustfile() -> Path:
         if path.is_file():
             return path
     raise UsageError("the replay locustfile is missing", hint="install fourstep again")
-
-
-def _run_directory(options: tuple[str, ...]) -> Path:
-    for place, option in enumerate(options):
-        name, _, value = option.partition("=")
-        if name == "--run-dir":
-            return Path(value or (options[place + 1] if place + 1 < len(options) else ""))
-    if os.environ.get("FOURSTEP_RUN_DIR"):
-        return Path(os.environ["FOURSTEP_RUN_DIR"])
-    return Path("runs") / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 def _moment(option: str, text: str | None) -> datetime | None:

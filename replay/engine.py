@@ -47,9 +47,6 @@ class Tally:
     """Where a worker is; figures for the live view and the done message."""
 
     planned: int = 0
-    ended: int = 0
-    errors: int = 0
-    open_sessions: int = 0
     max_lag_us: int = 0
     cpu_percent: list[float] = field(default_factory=list)
 
@@ -135,7 +132,6 @@ class Engine:
             greenlet.link(self._sessions.discard)
 
     def _play_session(self, first: int, stop: int) -> None:
-        self.tally.open_sessions += 1
         connection: Connection | None = None
         ready_us = NONE
         index = first
@@ -163,7 +159,6 @@ class Engine:
         finally:
             if connection is not None:
                 connection.close()
-            self.tally.open_sessions -= 1
 
     def _log_in(self, index: int) -> tuple[Connection | None, int]:
         """A connection and when the session was ready; a failure is recorded as the statement's."""
@@ -234,9 +229,7 @@ class Engine:
                 rows = answer.rows
         if error is not None:
             self._errors[index] = error
-            self.tally.errors += status == ERROR
         self._flat.extend((index, ready_us, sent_us, first_us, done_us, status, rows))
-        self.tally.ended += 1
 
     def _since_zero(self, now_ns: int) -> int:
         # Logins begin before zero; NONE would be taken for null.

@@ -13,10 +13,6 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-KINDS = (
-    "select insert update delete merge ddl copy unload begin commit rollback set call utility other"
-).split()
-
 READING = frozenset({"select", "begin", "commit", "rollback", "set", "utility"})
 """Kinds that leave the target as it was."""
 

@@ -162,22 +162,22 @@ class Run:
 
     def ledger(self) -> Ledger:
         """The ledger counted from the samples on disk, not the one the writer believed in."""
-        return Ledger.of_samples(self.planned, (table for _, table in self.sample_tables()))
+        return Ledger.of_samples(self.planned, self.sample_tables())
 
-    def sample_tables(self) -> Iterator[tuple[Path, pa.Table]]:
-        """Every sample file with its rows; a damaged one up to the damage."""
+    def sample_tables(self) -> Iterator[pa.Table]:
+        """The rows of every sample file; of a stream that was cut off, those before the cut."""
         directory = self.path / "samples"
         for path in sorted(directory.glob("*.parquet")):
             try:
-                yield path, pq.read_table(path).select(SAMPLES.names)
+                yield pq.read_table(path).select(SAMPLES.names)
             except (OSError, pa.ArrowException) as error:
                 raise Unreadable(f"`{path}` is damaged") from error
         for path in sorted(directory.glob("*.arrows")):
-            yield path, read_stream(path)
+            yield read_stream(path)
 
     def samples(self) -> pa.Table:
         """All samples, in no particular order."""
-        tables = [table for _, table in self.sample_tables()]
+        tables = list(self.sample_tables())
         return pa.concat_tables(tables) if tables else SAMPLES.empty_table()
 
 

@@ -1,7 +1,7 @@
 """How one worker's samples get to disk while it replays.
 
 The engine appends seven integers per statement to one flat array; nothing else happens on its
-thread. About once a second the array goes to a thread of its own, which looks up what can be
+thread. Twice a second the array goes to a thread of its own, which looks up what can be
 looked up (session, template, due time), makes an Arrow batch and appends it to a stream: at most
 that second is at risk when the process is killed. At the end the stream becomes Parquet.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from replay.artefact import sha256_of
+from replay.artefact import sha256_of, write_table
 from replay.run import SAMPLES, STATUSES, read_stream
 from replay.timetable import Ints, Timetable
 
@@ -150,15 +150,11 @@ class SampleStream:
         self._file.close()
         self.release_reserve()
         parquet = self.path.with_suffix(".parquet")
-        aside = parquet.with_name(f".{parquet.name}.partial")
-        try:
-            pq.write_table(read_stream(self.path), aside, compression="zstd")
-            aside.replace(parquet)
+        # Without room for a second copy the stream stays: it is as good, and readers know it.
+        with suppress(OSError):
+            write_table(parquet, read_stream(self.path))
             self.path.unlink()
             self.path = parquet
-        except OSError:
-            # No room for a second copy: the stream is as good, and readers know it.
-            aside.unlink(missing_ok=True)
         return {"rows_written": self.rows, "sha256": sha256_of(self.path)}
 
     def _write(self, message: pa.Buffer) -> None:

@@ -19,19 +19,19 @@ from replay.errors import ExitCode, FourstepError, describe
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("-v", "--verbose", is_flag=True, help="show where an error came from")
+@click.option(
+    *("-v", "--verbose"), is_flag=True, expose_value=False, help="show where an error came from"
+)
 @click.version_option(
     replay.__version__,
     message=f"fourstep %(version)s, locust {version('locust')}, psycopg {version('psycopg')}, "
     f"python {sys.version.split()[0]}",
 )
-@click.pass_context
-def fourstep(context: click.Context, *, verbose: bool) -> None:
+def fourstep() -> None:
     """Would the new reporting backend survive our users' queries?
 
     capture → prepare → run → report. `fourstep demo` shows all of it.
     """
-    context.obj = {"verbose": verbose}
 
 
 @fourstep.command()

@@ -18,6 +18,7 @@ import pyarrow as pa
 from replay.artefact import sha256_of
 from replay.errors import UsageError
 from replay.kind import tables_and_kind
+from replay.prepare import DIALECTS, TARGETS
 from replay.prepare.check import NOT_EXPLAINED, Example, check_examples
 from replay.prepare.coverage import Coverage, CoverageWord, coverage_of
 from replay.prepare.override import Override
@@ -29,8 +30,6 @@ from replay.workload_writer import TemplateText, WorkloadWriter
 
 FAILS_TOO = "fails on 1.0 too"
 _BATCH_ROWS = 16_384
-_DIALECTS = ("postgres", "redshift", "mysql")
-_TARGETS = ("postgres", "redshift")
 
 
 def prepare(
@@ -193,8 +192,8 @@ def _refuse_misfits(workload: Workload, out: Path, *, read: str, write: str) -> 
     dialect = workload.manifest["dialect"]
     prepared = "prepared_with" in workload.manifest
     for fits, message, hint in (
-        (read in _DIALECTS, f"`{read}` is not a dialect", f"--read: {', '.join(_DIALECTS)}"),
-        (write in _TARGETS, f"`{write}` is not a target", f"--write: {', '.join(_TARGETS)}"),
+        (read in DIALECTS, f"`{read}` is not a dialect", f"--read: {', '.join(DIALECTS)}"),
+        (write in TARGETS, f"`{write}` is not a target", f"--write: {', '.join(TARGETS)}"),
         (
             out.resolve() != workload.path.resolve(),
             f"`{out}` is the workload itself",

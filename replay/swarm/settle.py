@@ -5,13 +5,13 @@ What no worker recorded, because it was lost or its disk was full, is written as
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from replay.artefact import write_table
 from replay.errors import ExitCode
 from replay.run import SAMPLES, Ledger, Run
 from replay.samples import Planned, describe_planned
@@ -61,7 +61,9 @@ def settle(run: Run, timetable: Timetable, statements: pa.Table) -> Settlement:
     planned = describe_planned(timetable, statements)
     missing = _missing(planned, samples)
     if len(missing):
-        _write_aside(planned.unknown(missing), run.path / "samples")
+        table = pa.Table.from_batches([planned.unknown(missing)], schema=SAMPLES)
+        with suppress(OSError):
+            write_table(run.path / "samples" / "unknown.parquet", table)
     lag_us = _lag_us(samples)
     return Settlement(
         ledger=ledger,
@@ -78,16 +80,6 @@ def _missing(planned: Planned, samples: pa.Table) -> Ints:
         samples["clone"].to_numpy().astype(np.int64) * above + samples["statement_id"].to_numpy()
     )
     return np.flatnonzero(~np.isin(wanted, found))
-
-
-def _write_aside(batch: pa.RecordBatch, directory: Path) -> None:
-    path = directory / "unknown.parquet"
-    aside = path.with_name(f".{path.name}.partial")
-    try:
-        pq.write_table(pa.Table.from_batches([batch], schema=SAMPLES), aside)
-        aside.replace(path)
-    except OSError:
-        aside.unlink(missing_ok=True)
 
 
 def _lag_us(samples: pa.Table) -> Ints:
