@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 import subprocess
 import sys
@@ -35,6 +34,10 @@ def print_json(document: Any) -> None:  # noqa: ANN401  whatever JSON can hold
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option("-o", "--output", "out", type=click.Path(path_type=Path), required=True)
 @click.option("--format", "log_format", default="auto", show_default=True)
+@click.option("--log-line-prefix", help="PostgreSQL's setting, where it is not recognised")
+@click.option(
+    "--columns", type=click.Path(path_type=Path), help="what columns of csv, jsonl, parquet mean"
+)
 @click.option("--timezone", help="zone of the log's stamps, where they name an ambiguous one")
 @click.option("--from", "since", help="keep statements from this moment (ISO 8601) on")
 @click.option("--to", "until", help="keep statements before this moment")
@@ -43,11 +46,20 @@ def print_json(document: Any) -> None:  # noqa: ANN401  whatever JSON can hold
 @click.option("--application", "applications", multiple=True)
 @click.option("--include", help="keep statements that match this regular expression")
 @click.option("--exclude", help="leave out statements that match this one")
+@click.option(
+    "--redact",
+    type=click.Choice(["none", "secrets", "literals"]),
+    default="secrets",
+    show_default=True,
+    help="what never reaches the workload",
+)
 @json_option
 def capture(
     sources: tuple[str, ...],
     out: Path,
     log_format: str,
+    log_line_prefix: str | None,
+    columns: Path | None,
     timezone: str | None,
     since: str | None,
     until: str | None,
@@ -56,14 +68,15 @@ def capture(
     applications: tuple[str, ...],
     include: str | None,
     exclude: str | None,
+    redact: str,
     as_json: bool,
 ) -> None:
     """Read the logs of 1.0 and write a workload.
 
     SOURCE is a file, a glob, a directory, or - for standard input; gzip is recognised.
     """
-    from replay.capture.capture import Filter
     from replay.capture.capture import capture as capture_logs
+    from replay.capture.filter import Filter
     from replay.inspect import as_text, inspect_workload
     from replay.progress import Progress
 
@@ -72,6 +85,8 @@ def capture(
         sources,
         out,
         log_format=log_format,
+        log_line_prefix=log_line_prefix,
+        columns=columns,
         timezone=timezone,
         keep=Filter(
             since=_moment("--from", since),
@@ -79,10 +94,12 @@ def capture(
             users=frozenset(users),
             databases=frozenset(databases),
             applications=frozenset(applications),
-            include=_pattern("--include", include),
-            exclude=_pattern("--exclude", exclude),
+            include=include,
+            exclude=exclude,
         ),
+        redact=redact,
         progress=lambda records: progress(f"captured from {records:,} records"),
+        tell=lambda line: click.echo(line, err=True),
     )
     progress.clear()
     document = inspect_workload(workload)
@@ -197,13 +214,6 @@ def _moment(option: str, text: str | None) -> datetime | None:
             f"`{option} {text}` is not a moment", hint="write it as 2026-11-23T14:00:00Z"
         ) from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _pattern(option: str, text: str | None) -> re.Pattern[str] | None:
-    try:
-        return None if text is None else re.compile(text)
-    except re.error as error:
-        raise UsageError(f"`{option}` is not a regular expression") from error
 
 
 VERBS = (capture, inspect, prepare, run)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 
 _TOKEN = re.compile(
     r"""
@@ -52,16 +51,17 @@ class Literal:
     end: int
     text: str
     kind: str
-    """`string` or `number`."""
+    """`string`, `number` or `marker`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Normalised:
-    """A statement taken apart: its template and the literals that were in its place."""
+    """A statement taken apart: its template, the literals that were in its place, and markers."""
 
     template_id: str
     text: str
     literals: tuple[Literal, ...]
+    markers: tuple[Literal, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +76,18 @@ def normalise(sql: str, *, dialect: str = "postgres") -> Normalised:
     """Template and literals of one statement (or of several in one string)."""
     tokens = _scan(sql, dialect)
     text = _join(_fold_lists(_spell(tokens)))
-    literals = tuple(
-        Literal(token.start, token.end, token.text, token.kind)
-        for token in tokens
-        if token.kind in ("string", "number")
+    spans = [Literal(token.start, token.end, token.text, token.kind) for token in tokens]
+    return Normalised(
+        template_id=template_id_of(text),
+        text=text,
+        literals=tuple(span for span in spans if span.kind in ("string", "number")),
+        markers=tuple(span for span in spans if span.kind == "marker"),
     )
-    return Normalised(template_id=template_id_of(text), text=text, literals=literals)
+
+
+def has_markers(sql: str) -> bool:
+    """Whether a statement has `$1` or its like outside literals and comments."""
+    return any(marker.text != "?" for marker in normalise(sql).markers)
 
 
 def shape(sql: str, *, dialect: str = "postgres") -> str:
@@ -94,31 +100,6 @@ def template_id_of(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
-class Templater:
-    """Templates of many statements: each distinct text without its literals is scanned once."""
-
-    def __init__(self, *, dialect: str = "postgres", entries: int = 50_000) -> None:
-        self._dialect = dialect
-        self._scan_once = lru_cache(maxsize=entries)(self._normalise)
-
-    def template(self, sql: str) -> tuple[str, str]:
-        """`(template_id, normalised text)` of one statement."""
-        parts = split_quickly(sql, dialect=self._dialect)
-        if parts is None:
-            parts = split_quickly(sql[slice(*trim(sql))], dialect=self._dialect)
-            if parts is None:
-                return self._normalise(sql)
-        # A number stands for every number and a string for every string, so that a key scans like
-        # the text it came from: the same kinds of token at the same places.
-        parts[1::2] = [_EMPTY.get(literal[0], "0") for literal in parts[1::2]]
-        return self._scan_once("".join(parts))
-
-    def _normalise(self, sql: str) -> tuple[str, str]:
-        found = normalise(sql, dialect=self._dialect)
-        return found.template_id, found.text
-
-
-_EMPTY = {"'": "''", '"': '""'}
 # Each match begins with one of a few characters, which the regex engine finds fastest if they stand
 # alone at the front; what may follow is told by looking back at them.
 _QUICK = re.compile(

@@ -18,15 +18,18 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 import replay
 from replay.artefact import sha256_of, write_json
 from replay.errors import UsageError
-from replay.workload import INCOMING, SCHEMA_VERSION, TEMPLATES, Workload
+from replay.unsorted import Unsorted
+from replay.workload import SCHEMA_VERSION, STATEMENTS, TEMPLATES, Workload
 
 EXCERPT_CHARACTERS = 200
+_MOST_EXACT = 4_000_000
 
 
 class TemplateText(NamedTuple):
@@ -61,14 +64,15 @@ class WorkloadWriter:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         self._aside.chmod(0o755)
-        self._unsorted = pq.ParquetWriter(self._aside / "unsorted.parquet", INCOMING)
+        self._unsorted = Unsorted(self._aside / "unsorted.arrow")
         self._quarantine = (self._aside / "quarantine.jsonl").open("w", encoding="utf-8")
         self._templates: dict[str, TemplateText] = {}
 
     def add_statements(self, batch: pa.RecordBatch | pa.Table) -> None:
         """Append rows of schema `INCOMING`, in any order."""
-        table = pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
-        self._unsorted.write_table(table)
+        self._unsorted.add(
+            pa.Table.from_batches([batch]) if isinstance(batch, pa.RecordBatch) else batch
+        )
 
     def add_template(self, template: TemplateText) -> None:
         """Make a template known; the first text given for an id stays."""
@@ -85,10 +89,11 @@ class WorkloadWriter:
         `manifest` gives what only the writer's caller knows: `dialect`, `sources`,
         `timestamps`, `counts`, `redaction`, and what else it wants kept.
         """
-        self._unsorted.close()
         self._quarantine.close()
-        totals = self._sort()
-        (self._aside / "unsorted.parquet").unlink()
+        rows = self._write_sorted()
+        self._unsorted.close()
+        (self._aside / "unsorted.arrow").unlink()
+        totals = self._sum_up(rows)
         document: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
             "tool_version": replay.__version__,
@@ -123,45 +128,50 @@ class WorkloadWriter:
     ) -> None:
         self.discard()
 
-    def _sort(self) -> dict[str, Any]:
+    def _write_sorted(self) -> int:
+        """Number the rows in their order; returns how many they are."""
+        first = 0
+        path = self._aside / "statements.parquet"
+        with pq.ParquetWriter(path, STATEMENTS, compression="zstd") as file:
+            for rows in self._unsorted.sorted():
+                ids = pa.array(np.arange(first, first + len(rows), dtype=np.int64))
+                file.write_table(pa.Table.from_arrays([ids, *rows.columns], schema=STATEMENTS))
+                first += len(rows)
+        return first
+
+    def _sum_up(self, rows: int) -> dict[str, Any]:
         texts = pa.Table.from_pylist(
             [text._asdict() for text in self._templates.values()],
             schema=pa.schema(
                 [TEMPLATES.field(name) for name in TemplateText._fields],
             ),
         )
+        # Exact quantiles keep every duration in memory.
+        quantile = "quantile_disc" if rows <= _MOST_EXACT else "approx_quantile"
         with duckdb.connect() as database:
-            database.execute("SET memory_limit = '300MB'")
+            database.execute("SET memory_limit = '200MB'")
             database.execute("SET TimeZone = 'UTC'")
             database.execute("SET temp_directory = ?", [os.fspath(self._aside / "spill")])
             database.register("texts", texts)
             database.execute(
-                "CREATE VIEW unsorted AS SELECT * FROM read_parquet(?)".replace(
-                    "?", _quoted(self._aside / "unsorted.parquet")
+                "CREATE VIEW statements AS SELECT * FROM read_parquet(?)".replace(
+                    "?", _quoted(self._aside / "statements.parquet")
                 )
             )
             database.execute(
                 f"""
                 COPY (
-                    SELECT row_number() OVER (ORDER BY started_at, session_id, seq) - 1
-                               AS statement_id, *
-                    FROM unsorted
-                    ORDER BY started_at, session_id, seq
-                ) TO {_quoted(self._aside / "statements.parquet")}
-                (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 100_000)
-                """
-            )
-            database.execute(
-                f"""
-                COPY (
-                    SELECT template_id, texts.sql, texts.kind, tables,
-                           count(unsorted.seq) AS statements,
-                           coalesce(sum(duration_us), 0)::BIGINT AS total_duration_us,
-                           quantile_disc(duration_us, 0.50) AS p50_us,
-                           quantile_disc(duration_us, 0.95) AS p95_us,
+                    WITH counted AS (
+                        SELECT template_id, count(*) AS statements, sum(duration_us) AS total_us,
+                               {quantile}(duration_us, [0.50, 0.95]) AS quantiles
+                        FROM statements GROUP BY template_id
+                    )
+                    SELECT template_id, sql, kind, tables,
+                           coalesce(statements, 0) AS statements,
+                           coalesce(total_us, 0)::BIGINT AS total_duration_us,
+                           quantiles[1]::BIGINT AS p50_us, quantiles[2]::BIGINT AS p95_us,
                            coverage, note, source_sql
-                    FROM texts LEFT JOIN unsorted USING (template_id)
-                    GROUP BY ALL
+                    FROM texts LEFT JOIN counted USING (template_id)
                     ORDER BY total_duration_us DESC, statements DESC, template_id
                 ) TO {_quoted(self._aside / "templates.parquet")} (FORMAT parquet, COMPRESSION zstd)
                 """
@@ -172,7 +182,7 @@ class WorkloadWriter:
                        min(started_at)::TIMESTAMP::VARCHAR,
                        max(started_at + to_microseconds(coalesce(duration_us, 0)))
                            ::TIMESTAMP::VARCHAR
-                FROM unsorted
+                FROM statements
                 """
             ).fetchone()
         shutil.rmtree(self._aside / "spill", ignore_errors=True)

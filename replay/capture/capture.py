@@ -1,68 +1,38 @@
 """Capture: logs in, workload out, every record accounted for.
 
-Rows are collected in columns and handed to the writer a batch at a time, so memory does not grow
-with the log.
+Tables of records pass from a reader through the assembly of sessions, filter, redaction and
+templates to the writer, a block at a time, so memory does not grow with the log.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from replay.capture.postgres_csv import PostgresCsv
-from replay.capture.record import Quarantined, Reader, Skipped
-from replay.capture.sessions import Placed, Sessions
+from replay.capture.ahead import ahead
+from replay.capture.filter import Filter
+from replay.capture.findings import Findings
+from replay.capture.log import EMPTY, Log, find_logs
+from replay.capture.record import RECORDS, Reader, ReaderOptions, What
+from replay.capture.redact import Redactor
+from replay.capture.sessions import Sessions
 from replay.capture.source import Source, find_sources
+from replay.capture.spread import SECOND_US, Spread
 from replay.capture.stamp import zone_named
-from replay.errors import Unreadable, UsageError
+from replay.capture.templater import Templater
+from replay.errors import Unreadable
 from replay.kind import tables_and_kind
-from replay.template import Templater
 from replay.workload import INCOMING, CaptureCounts, Workload
 from replay.workload_writer import TemplateText, WorkloadWriter
 
-FORMATS = ("auto", PostgresCsv.name)
-_ROWS_AT_ONCE = 50_000
-_HEAD_BYTES = 65_536
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
-    """Which statements to keep; what is left out is counted by reason."""
-
-    since: datetime | None = None
-    until: datetime | None = None
-    users: frozenset[str] = frozenset()
-    databases: frozenset[str] = frozenset()
-    applications: frozenset[str] = frozenset()
-    include: re.Pattern[str] | None = None
-    exclude: re.Pattern[str] | None = None
-
-    def reason_against(self, placed: Placed) -> str | None:
-        """Why this statement is left out, or None."""
-        statement = placed.statement
-        if self.since is not None and placed.started_at_us < self.since.timestamp() * 1e6:
-            return "outside window"
-        if self.until is not None and placed.started_at_us >= self.until.timestamp() * 1e6:
-            return "outside window"
-        for wanted, value, name in (
-            (self.users, statement.user, "user"),
-            (self.databases, statement.database, "database"),
-            (self.applications, statement.application, "application"),
-        ):
-            if wanted and value not in wanted:
-                return f"other {name}"
-        if self.include is not None and not self.include.search(statement.sql):
-            return "not included"
-        if self.exclude is not None and self.exclude.search(statement.sql):
-            return "excluded"
-        return None
+_NO_RECORDS = RECORDS.append(pa.field("origin", pa.string())).empty_table()
+_Span = tuple[int | None, int | None]
+_CONTINUES_WITHIN_US = 2 * SECOND_US
+"""A log that begins this little before another ends goes on with its sessions."""
 
 
 def capture(
@@ -71,86 +41,186 @@ def capture(
     *,
     log_format: str = "auto",
     timezone: str | None = None,
+    log_line_prefix: str | None = None,
+    columns: Path | None = None,
     keep: Filter | None = None,
+    redact: str = "secrets",
     progress: Callable[[int], None] = lambda records: None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Workload:
     """Capture the logs behind `names` into a workload at `out`.
 
-    `progress` is called with the number of records read so far, about once a batch.
+    `progress` is called with the number of records read so far, once a block; `tell` with what
+    each log was recognised by.
 
     Raises:
         Unreadable: a source cannot be read, or nothing in any of them is usable.
+        Unreachable: AWS or a database does not answer.
         UsageError: the format is unknown, or stamps are in a zone that needs naming.
     """
-    sources = find_sources(names)
-    reader = _reader(log_format, timezone)
-    with WorkloadWriter(out) as writer:
-        assembly = _Assembly(writer=writer, reader=reader, keep=keep or Filter(), progress=progress)
-        for source in sources:
-            assembly.take(source, check_format=log_format == "auto")
-        return assembly.commit(sources)
-
-
-def _reader(log_format: str, timezone: str | None) -> PostgresCsv:
-    if log_format not in FORMATS:
-        raise UsageError(
-            f"`{log_format}` is not a format", hint=f"choose one of {', '.join(FORMATS)}"
-        )
-    return PostgresCsv(zone=None if timezone is None else zone_named(timezone))
-
-
-@dataclass(kw_only=True)
-class _Assembly:
-    writer: WorkloadWriter
-    reader: Reader
-    keep: Filter
-    progress: Callable[[int], None]
-    counts: CaptureCounts = field(default_factory=CaptureCounts)
-    columns: dict[str, list[Any]] = field(
-        default_factory=lambda: {name: [] for name in INCOMING.names}
+    options = ReaderOptions(
+        zone=None if timezone is None else zone_named(timezone),
+        log_line_prefix=log_line_prefix,
+        columns=columns,
     )
-    kinds: dict[str, str] = field(default_factory=dict)
+    logs, useless = find_logs(find_sources(names), options, log_format=log_format)
+    for log in logs:
+        tell(f"{log.source.uri}: {log.reader.name}, {log.evidence}")
+    redactor = Redactor(redact, dialect=logs[0].reader.dialect)
+    with WorkloadWriter(out) as writer:
+        assembly = _Assembly(writer, logs[0], keep=keep or Filter(), redactor=redactor)
+        for source, reason in useless:
+            assembly.set_aside(source, reason)
+        for log in logs:
+            for records_read in assembly.take(log):
+                progress(records_read)
+        return assembly.commit([source for source, _ in useless])
 
-    def __post_init__(self) -> None:
-        self.templater = Templater(dialect=self.reader.dialect)
 
-    def take(self, source: Source, *, check_format: bool) -> None:
-        """Read one log to its end, or to where its compression breaks."""
-        sessions = Sessions()
-        with source.opened() as stream:
-            if check_format and not self.reader.recognises(stream.peek(_HEAD_BYTES)):
-                raise Unreadable(
-                    f"`{source.uri}` is in no format that can be read here",
-                    hint=f"formats are {', '.join(FORMATS[1:])}; if it is one of them, say so "
-                    "with --format",
-                )
-            self._read(source, stream, sessions)
-        if source.damage is not None:
-            self.counts.records_read += 1
-            source.records += 1
-            self._quarantine(source, Quarantined(0, "compression damaged", source.damage))
-        for placed in sessions.rest():
-            self._keep(source, placed)
+class _Assembly:
+    """What all logs of a capture go into."""
 
-    def _read(self, source: Source, stream: BinaryIO, sessions: Sessions) -> None:
-        for event in self.reader.read(stream):
-            self.counts.records_read += 1
-            source.records += 1
-            if isinstance(event, Skipped):
-                self.counts.skipped[event.reason] += 1
-            elif isinstance(event, Quarantined):
-                self._quarantine(source, event)
-            else:
-                complete, reason = sessions.add(event)
-                if reason is not None:
-                    self.counts.skipped[reason] += 1
-                for placed in complete:
-                    self._keep(source, placed)
+    def __init__(
+        self, writer: WorkloadWriter, first: Log, *, keep: Filter, redactor: Redactor
+    ) -> None:
+        self._writer = writer
+        self._reader = first.reader
+        self._keep = keep
+        self._redactor = redactor
+        self._counts = CaptureCounts()
+        self._findings = Findings()
+        self._templater = Templater(dialect=first.reader.dialect)
+        self._kinds: list[str] = []
+        self._streams: list[_Stream] = []
+        self._logs: list[Log] = []
+        self._main_span: _Span = (None, None)
 
-    def commit(self, sources: list[Source]) -> Workload:
+    def set_aside(self, source: Source, reason: str, excerpt: str = "") -> None:
+        """Count what cannot be read of a log as one record."""
+        if reason == EMPTY:
+            return
+        source.records += 1
+        self._counts.records_read += 1
+        self._counts.quarantined[reason] += 1
+        self._writer.add_quarantined(origin=f"{source.name}:0", reason=reason, excerpt=excerpt)
+
+    def take(self, log: Log) -> Iterator[int]:
+        """Read one log to its end, or to where it breaks; yields how many records were read."""
+        stream = self._stream_of(log)
+        spread = Spread(seed=len(self._logs)) if log.reader.resolution_us >= SECOND_US else None
+        self._logs.append(log)
+        try:
+            for records in ahead(log.reader.read(log.source)):
+                self._take_records(log, records, stream, spread, last=False)
+                yield self._counts.records_read
+        except Unreadable as error:
+            self.set_aside(log.source, "cannot be read to its end", str(error.__cause__ or ""))
+        if log.source.damage is not None:
+            self.set_aside(log.source, "compression damaged", log.source.damage)
+        if spread is not None:
+            self._place(stream, spread.take(_NO_RECORDS, last=True), last=False)
+
+    def _take_records(
+        self, log: Log, records: pa.Table, stream: _Stream, spread: Spread | None, *, last: bool
+    ) -> None:
+        log.source.records += len(records)
+        self._counts.records_read += len(records)
+        records = self._without_twins(log, records)
+        self._findings.see_records(log.source.uri, records)
+        stream.see(records)
+        self._count(log, records)
+        lines = records["line"].cast(pa.string())
+        origin = pc.binary_join_element_wise(log.source.name, lines, ":")
+        records = records.append_column("origin", origin)
+        if spread is not None:
+            records = spread.take(records, last=last)
+        self._place(stream, records, last=last)
+
+    def _count(self, log: Log, records: pa.Table) -> None:
+        what = records["what"].to_numpy()
+        for kind, counter in (
+            (what == What.QUARANTINED, self._counts.quarantined),
+            (what != What.QUARANTINED, self._counts.skipped),
+        ):
+            reasons = pc.drop_null(records["reason"].filter(pa.array(kind)))
+            for pair in pc.value_counts(reasons).to_pylist():
+                counter[pair["values"]] += pair["counts"]
+        bad = records.filter(pa.array(what == What.QUARANTINED))
+        for line, reason, excerpt in zip(
+            *(bad[name].to_pylist() for name in ("line", "reason", "excerpt")), strict=True
+        ):
+            self._writer.add_quarantined(
+                origin=f"{log.source.name}:{line}", reason=reason, excerpt=excerpt or ""
+            )
+
+    def _without_twins(self, log: Log, records: pa.Table) -> pa.Table:
+        """Where a server logs the same in two formats at a time, only one of them counts."""
+        main = self._logs[0].reader
+        at_us = records["at_us"]
+        if log.reader is main:
+            span = pc.min_max(at_us.filter(pc.is_valid(records["sql"])))
+            self._main_span = _wider(self._main_span, (span["min"].as_py(), span["max"].as_py()))
+            return records
+        low, high = self._main_span
+        if low is None:
+            return records
+        twins = pc.and_(pc.greater_equal(at_us, low), pc.less_equal(at_us, high))
+        twins = pc.and_(pc.fill_null(twins, False), pc.less(records["what"], int(What.SKIPPED)))
+        reason = pa.scalar(f"also logged as {main.name}", pa.string())
+        for name, value in (("what", pa.scalar(int(What.SKIPPED), pa.int8())), ("reason", reason)):
+            at = records.schema.get_field_index(name)
+            column = pc.if_else(twins, value, records[name])
+            records = records.set_column(at, records.schema.field(at), column)
+        return records
+
+    def _place(self, stream: _Stream, records: pa.Table, *, last: bool) -> None:
+        statements, skipped = stream.sessions.take(records, last=last)
+        self._counts.skipped += skipped
+        statements, left_out = self._keep.keep(statements)
+        self._counts.skipped += left_out
+        if not len(statements):
+            return
+        self._findings.see_statements(statements)
+        statements = self._redactor.redact(statements)
+        numbers = self._templater.templates(statements["sql"].combine_chunks())
+        self._learn()
+        for name, values in (("template_id", self._templater.ids), ("kind", self._kinds)):
+            column = pa.array(values, type=pa.string()).take(pa.array(numbers))
+            statements = statements.append_column(name, column)
+        self._counts.captured += len(statements)
+        self._writer.add_statements(statements.select(INCOMING.names).cast(INCOMING))
+
+    def _learn(self) -> None:
+        """What new templates do."""
+        templater = self._templater
+        for number in range(len(self._kinds), len(templater.ids)):
+            kind, tables = tables_and_kind(templater.examples[number], self._reader.dialect)
+            self._kinds.append(kind)
+            self._writer.add_template(
+                TemplateText(templater.ids[number], templater.texts[number], kind, tables)
+            )
+
+    def _stream_of(self, log: Log) -> _Stream:
+        """The stream that a log continues, or a new one.
+
+        Where sessions have unique names all logs of a format are one stream; else rotated logs
+        follow each other, and logs of the same time are of different servers.
+        """
+        alike = [stream for stream in self._streams if stream.reader is log.reader]
+        unique = log.reader.unique_sessions
+        for stream in sorted(alike, key=lambda each: -each.last_us):
+            if unique or stream.last_us <= log.first_us + _CONTINUES_WITHIN_US:
+                return stream
+        prefix = f"{len(alike)}:" if alike else ""
+        stream = _Stream(log.reader, Sessions(unique=unique, prefix=prefix))
+        self._streams.append(stream)
+        return stream
+
+    def commit(self, useless: Sequence[Source]) -> Workload:
         """Write what is left and the manifest."""
-        self._flush()
-        counts = self.counts
+        for stream in self._streams:
+            self._place(stream, _NO_RECORDS, last=True)
+        counts = self._counts
         if not counts.captured:
             found = dict(chain(counts.skipped.most_common(3), counts.quarantined.most_common(3)))
             raise Unreadable(
@@ -161,65 +231,36 @@ class _Assembly:
             )  # fmt: skip
         if not counts.balanced:
             raise AssertionError(f"capture lost records: {counts}")
-        return self.writer.commit(
+        reader = self._reader
+        return self._writer.commit(
             {
-                "dialect": self.reader.dialect,
-                "sources": [source.as_json(log_format=self.reader.name) for source in sources],
-                "timestamps": {
-                    "meaning": self.reader.stamp,
-                    "resolution_us": self.reader.resolution_us,
-                },
+                "dialect": reader.dialect,
+                "sources": [
+                    *(log.source.as_json(log_format=log.reader.name) for log in self._logs),
+                    *(source.as_json(log_format=None) for source in useless),
+                ],
+                "timestamps": {"meaning": reader.meaning, "resolution_us": reader.resolution_us},
                 "counts": counts.as_json(),
-                "redaction": "none",
+                "findings": self._findings.lines(reader),
+                "redaction": self._redactor.mode,
             }
         )
 
-    def _quarantine(self, source: Source, event: Quarantined) -> None:
-        self.counts.quarantined[event.reason] += 1
-        self.writer.add_quarantined(
-            origin=f"{source.name}:{event.line}", reason=event.reason, excerpt=event.excerpt
-        )
 
-    def _keep(self, source: Source, placed: Placed) -> None:
-        reason = self.keep.reason_against(placed)
-        if reason is not None:
-            self.counts.skipped[reason] += 1
-            return
-        statement = placed.statement
-        template_id, text = self.templater.template(statement.sql)
-        if template_id not in self.kinds:
-            self._learn(template_id, text, statement.sql)
-        self.counts.captured += 1
-        columns = self.columns
-        columns["session_id"].append(statement.session_id)
-        columns["seq"].append(placed.seq)
-        columns["started_at"].append(placed.started_at_us)
-        columns["duration_us"].append(statement.duration_us)
-        columns["rows"].append(None)
-        columns["error"].append(statement.error)
-        columns["user"].append(statement.user)
-        columns["database"].append(statement.database)
-        columns["application"].append(statement.application)
-        columns["kind"].append(self.kinds[template_id])
-        columns["template_id"].append(template_id)
-        columns["sql"].append(statement.sql)
-        columns["params"].append(statement.params)
-        columns["origin"].append(f"{source.name}:{statement.line}")
-        if len(columns["seq"]) >= _ROWS_AT_ONCE:
-            self._flush()
-            self.progress(self.counts.records_read)
+class _Stream:
+    """Logs that continue each other, and their sessions."""
 
-    def _flush(self) -> None:
-        arrays = [
-            pa.array(self.columns[column.name], type=column.type) for column in INCOMING
-        ]  # fmt: skip
-        self.writer.add_statements(pa.RecordBatch.from_arrays(arrays, schema=INCOMING))
-        for values in self.columns.values():
-            values.clear()
+    def __init__(self, reader: Reader, sessions: Sessions) -> None:
+        self.reader = reader
+        self.sessions = sessions
+        self.last_us = 0
 
-    def _learn(self, template_id: str, text: str, sql: str) -> None:
-        kind, tables = tables_and_kind(sql, self.reader.dialect)
-        self.kinds[template_id] = kind
-        self.writer.add_template(
-            TemplateText(template_id=template_id, sql=text, kind=kind, tables=tables)
-        )
+    def see(self, records: pa.Table) -> None:
+        """Remember the latest stamp."""
+        self.last_us = max(self.last_us, pc.max(records["at_us"]).as_py() or 0)
+
+
+def _wider(span: _Span, other: _Span) -> _Span:
+    lows = [low for low in (span[0], other[0]) if low is not None]
+    highs = [high for high in (span[1], other[1]) if high is not None]
+    return min(lows, default=None), max(highs, default=None)

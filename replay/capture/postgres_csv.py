@@ -1,264 +1,214 @@
 """PostgreSQL's csvlog, 8.4 to 18: 22 to 26 columns, quotes doubled, newlines raw.
 
-Columns by version and the meaning of messages: PostgreSQL manual, 19.8.4 and 19.8.3; csvlog.c.
-A record is found by its quotes, not by its lines. A record cut off by a crash leaves a quote
-open; the next line that starts like a whole record ends it, because no quoted text can hold a
-comma followed by a single double quote.
+Columns by version: PostgreSQL manual, 19.8.4; csvlog.c. A record is found by its quotes, not by its
+lines. A record cut off by a crash leaves a quote open; the next line that starts like a whole
+record ends it, because no quoted text can hold a comma followed by a single double quote.
 """
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from datetime import datetime, tzinfo
-from typing import BinaryIO
+from dataclasses import dataclass, field
+from typing import ClassVar, Self
 
-from replay.capture.record import Event, Outcome, Quarantined, Skipped, Statement, Step
-from replay.capture.stamp import offset_of_zone
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
+
+from replay.capture import postgres_message
+from replay.capture.blocks import BlockReader, bytes_of, mask
+from replay.capture.record import (
+    NO_RECORDS,
+    Bools,
+    Ints,
+    ReaderOptions,
+    Recognised,
+    quarantined,
+)
+from replay.capture.stamp import stamps_us
 
 COLUMNS = range(22, 27)
-_TIME, _USER, _DATABASE, _SESSION, _SEVERITY, _SQLSTATE, _MESSAGE, _DETAIL, _QUERY = (
-    0,
-    1,
-    2,
-    5,
-    11,
-    12,
-    13,
-    14,
-    19,
-)
-_APPLICATION = 22
+_NAMES = {
+    0: "stamp",
+    1: "user",
+    2: "database",
+    5: "session",
+    11: "severity",
+    12: "sqlstate",
+    13: "message",
+    14: "detail",
+    19: "query",
+    22: "application",
+}
+_STAMP_CHARACTERS = len("2026-03-01 10:00:00.123")
 
 _STAMP = rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} [A-Za-z0-9+:-]+,"
 _HEADER = re.compile(
     _STAMP + rb'(?:"[^"]*")?,(?:"[^"]*")?,\d*,(?:"[^"]*")?,[0-9a-f]+\.[0-9a-f]+,\d+,'
 )
-_START = re.compile(_STAMP)
+_STARTS_WITH_STAMP = "^" + _STAMP.decode()
 _QUOTED = re.compile(r'"[^"]*(?:"|$)')
-
-_DURATION = re.compile(r"duration: (\d+)\.(\d{3}) ms(?:  (.*))?\Z", re.DOTALL)
-_EXECUTE = re.compile(r"execute (?!fetch from )[^\n:]*: ", re.DOTALL)
-_STEP = re.compile(r"(parse|bind) [^\n:]*: ")
-_PARAMETER = re.compile(r"\$\d+ = (?:'((?:[^']|'')*)'|(NULL))(?:, |\Z)", re.DOTALL)
-_BIND_MARKER = re.compile(r"\$[1-9]")
-
-_NOT_REPLAYED = (
-    ("parse ", "parse"),
-    ("bind ", "bind"),
-    ("execute fetch from ", "cursor fetch"),
-    ("plan:", "plan"),
-    ("fastpath function call: ", "fast-path call"),
-    ("connection received", "connection"),
-    ("connection authenticated", "connection"),
-    ("connection authorized", "connection"),
-    ("replication connection authorized", "connection"),
-    ("disconnection: ", "disconnection"),
-    ("AUDIT: ", "audit"),
-)
-_RECORDS_AT_ONCE = 512
+_QUOTE, _COMMA, _NEWLINE, _DASH, _COLON = b'",\n-:'
+Bytes = npt.NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True)
-class _Raw:
-    line: int
-    data: bytes
-    whole: bool
-
-
-class PostgresCsv:
-    """Reads csvlog. `zone` overrides the zone that stamps name.
+@dataclass
+class PostgresCsv(BlockReader):
+    """Reads csvlog.
 
     Raises (while reading):
         UsageError: stamps name a zone whose offset cannot be known.
     """
 
-    name = "postgres-csv"
-    stamp = "derived"
-    resolution_us = 1_000
-    dialect = "postgres"
+    options: ReaderOptions
 
-    def __init__(self, *, zone: tzinfo | None = None) -> None:
-        self._zone = zone
-        self._second = ""
-        self._second_us = 0
+    name: ClassVar[str] = "postgres-csv"
+    dialect: str = "postgres"
+    meaning: str = "derived"
+    unique_sessions: bool = True
+    resolution_us: int = 1_000
+    notes: set[str] = field(default_factory=set)
 
-    def recognises(self, head: bytes) -> str | None:
+    @classmethod
+    def recognise(cls, head: bytes, options: ReaderOptions) -> Recognised | None:
         """Evidence: a line that begins like a csvlog record."""
         for number, line in enumerate(head.split(b"\n"), 1):
             if _HEADER.match(line):
-                return f"line {number} has csvlog's stamp, session id and commas"
-        return None
+                evidence = f"line {number} has csvlog's stamp, session id and commas"
+                return Recognised(cls(options), evidence)
+        return Recognised(cls(options), "as told") if options.chosen else None
 
-    def read(self, stream: BinaryIO) -> Iterator[Event]:
-        """Every record as one event; broken ones are quarantined."""
-        together: list[_Raw] = []
-        for raw in _split(stream):
-            if not raw.whole:
-                yield from self._parse(together)
-                together = []
-                yield _quarantine(raw, "cut off")
-                continue
-            together.append(raw)
-            if len(together) == _RECORDS_AT_ONCE:
-                yield from self._parse(together)
-                together = []
-        yield from self._parse(together)
+    def adopt(self, other: Self) -> bool:
+        """All csvlogs are read alike: each record has its own number of columns."""
+        return True
 
-    def _parse(self, records: list[_Raw]) -> Iterator[Event]:
+    def split(self, block: bytes, *, last: bool) -> tuple[Ints, int]:
+        """Records end at newlines outside quotes, and where a whole record begins inside them."""
+        data = np.frombuffer(block, dtype=np.uint8)
+        quotes = np.flatnonzero(data == _QUOTE)
+        newlines = np.flatnonzero(data == _NEWLINE)
+        before = np.searchsorted(quotes, newlines)
+        ends: list[Ints] = []
+        first, parity = 0, 0
+        while True:
+            rest, inside = newlines[first:], (before[first:] - parity) & 1 == 1
+            cut = _cut(block, data, rest, inside)
+            if cut is None:
+                ends.append(rest[~inside])
+                break
+            ends += [rest[:cut][~inside[:cut]], rest[cut : cut + 1]]
+            parity = int(before[first + cut])
+            first += cut + 1
+        starts = np.concatenate([[0], *ends]) + 1
+        starts[0] = 0
+        if last:
+            return starts[starts < len(block)], len(block)
+        return starts[:-1], int(starts[-1])
+
+    def parse(self, records: pa.StringArray, lines: Ints, *, last: bool) -> pa.Table:
+        """Records by their number of columns; broken ones are quarantined."""
+        if not len(records):
+            return NO_RECORDS
+        # Records nearly always have as many columns as the first; Arrow says when they do not.
+        usual = int(_columns(records[:1])[0])
+        if usual in COLUMNS and _stamped(records).all():
+            try:
+                return self._parse_alike(records, lines, usual)
+            except pa.ArrowInvalid:
+                pass
+        return self._parse_mixed(records, lines)
+
+    def _parse_mixed(self, records: pa.StringArray, lines: Ints) -> pa.Table:
+        """Records of different numbers of columns, some of them broken."""
+        stamped, open_quote = _stamped(records), _ends_in_quotes(records)
+        columns = _columns(records)
+        whole = stamped & ~open_quote & np.isin(columns, COLUMNS)
+        tables = []
+        for bad, reason in (
+            (open_quote, "cut off"),
+            (~stamped & ~open_quote, "no stamp"),
+            (stamped & ~open_quote & ~whole, "wrong number of columns"),
+        ):
+            if bad.any():
+                tables.append(_quarantined(records.filter(pa.array(bad)), lines[bad], reason))
+        for count in np.unique(columns[whole]):
+            alike = whole & (columns == count)
+            tables += self._parse_halves(records.filter(pa.array(alike)), lines[alike], int(count))
+        return pa.concat_tables(tables).sort_by("line")
+
+    def _parse_halves(self, records: pa.StringArray, lines: Ints, count: int) -> list[pa.Table]:
+        """Halves until what Arrow cannot read is a record alone."""
         try:
-            rows = list(csv.reader([raw.data.decode() for raw in records], strict=True))
-            if len(rows) != len(records):
-                raise csv.Error("records and rows differ in number")
-        except (csv.Error, UnicodeDecodeError) as error:
-            if len(records) > 1:
-                for raw in records:
-                    yield from self._parse([raw])
-            else:
-                bad_text = isinstance(error, UnicodeDecodeError)
-                yield _quarantine(records[0], "not UTF-8" if bad_text else "broken quoting")
-            return
-        for raw, row in zip(records, rows, strict=True):
-            yield self._event(raw, row)
+            return [self._parse_alike(records, lines, count)]
+        except pa.ArrowInvalid:
+            if len(records) == 1:
+                return [_quarantined(records, lines, "broken quoting")]
+        middle = len(records) // 2
+        return [
+            *self._parse_halves(records[:middle], lines[:middle], count),
+            *self._parse_halves(records[middle:], lines[middle:], count),
+        ]
 
-    def _event(self, raw: _Raw, row: list[str]) -> Event:
-        if not _START.match(raw.data):
-            return _quarantine(raw, "no stamp")
-        if len(row) not in COLUMNS:
-            return _quarantine(raw, "wrong number of columns")
-        message = row[_MESSAGE]
-        severity = row[_SEVERITY]
-        if severity in ("ERROR", "FATAL", "PANIC"):
-            return self._failure(raw, row)
-        if severity != "LOG":
-            return Skipped(raw.line, "server message")
-        duration_us: int | None = None
-        timed = _DURATION.match(message)
-        if timed:
-            duration_us = int(timed[1]) * 1_000 + int(timed[2])
-            message = timed[3] or ""
-            if not message:
-                return Outcome(raw.line, row[_SESSION], duration_us=duration_us)
-        if message.startswith("statement: "):
-            return self._statement(raw, row, message[11:], duration_us, extended=False)
-        execute = _EXECUTE.match(message)
-        if execute:
-            return self._statement(raw, row, message[execute.end() :], duration_us, extended=True)
-        step = _STEP.match(message)
-        if step and duration_us is not None:
-            params, whole = parameters_of(row[_DETAIL])
-            sql = message[step.end() :]
-            values = params if whole else None
-            return Step(raw.line, row[_SESSION], step[1], duration_us, sql, values)
-        for prefix, reason in _NOT_REPLAYED:
-            if message.startswith(prefix):
-                return Skipped(raw.line, reason)
-        return Skipped(raw.line, "server message")
+    def _parse_alike(self, records: pa.StringArray, lines: Ints, count: int) -> pa.Table:
+        """Records of `count` columns each.
 
-    def _statement(
-        self, raw: _Raw, row: list[str], sql: str, duration_us: int | None, *, extended: bool
-    ) -> Event:
-        if not sql.strip():
-            return Skipped(raw.line, "empty statement")
-        params = None
-        if extended:
-            params, whole = parameters_of(row[_DETAIL])
-            if params is None and _BIND_MARKER.search(sql):
-                return Skipped(raw.line, "bind values not logged")
-            if not whole:
-                return _quarantine(raw, "bind values unreadable or cut")
-        stamp_us = self._stamp_us(row[_TIME])
-        return Statement(
-            line=raw.line,
-            session_id=row[_SESSION],
-            sql=sql,
-            started_at_us=stamp_us if duration_us is None else None,
-            ended_at_us=None if duration_us is None else stamp_us,
-            duration_us=duration_us,
-            params=params,
-            extended=extended,
-            user=row[_USER] or None,
-            database=row[_DATABASE] or None,
-            application=_application(row),
-        )
-
-    def _failure(self, raw: _Raw, row: list[str]) -> Event:
-        sql = row[_QUERY]
-        if not sql.strip():
-            return Outcome(raw.line, row[_SESSION], error=row[_SQLSTATE])
-        return Statement(
-            line=raw.line,
-            session_id=row[_SESSION],
-            sql=sql,
-            ended_at_us=self._stamp_us(row[_TIME]),
-            error=row[_SQLSTATE],
-            user=row[_USER] or None,
-            database=row[_DATABASE] or None,
-            application=_application(row),
-        )
-
-    def _stamp_us(self, text: str) -> int:
-        # Most neighbours share their second, and parsing one costs as much as the rest of a record.
-        second = text[:19] + text[23:]
-        if second != self._second:
-            naive = datetime.fromisoformat(text[:19])
-            zone = self._zone or offset_of_zone(text[24:])
-            self._second_us = int(naive.replace(tzinfo=zone).timestamp()) * 1_000_000
-            self._second = second
-        return self._second_us + int(text[20:23]) * 1_000
+        Raises:
+            pa.ArrowInvalid: one of them has another number, or its quotes are broken.
+        """
+        fields = _fields(bytes_of(records), count)
+        stamp = fields.pop("stamp")
+        if len(stamp) != len(records):
+            raise pa.ArrowInvalid("records and rows differ in number")
+        texts = pc.utf8_slice_codeunits(stamp, 0, _STAMP_CHARACTERS)
+        zones = pc.utf8_slice_codeunits(stamp, _STAMP_CHARACTERS + 1)
+        at_us = stamps_us(texts, zones, zone=self.options.zone)
+        return postgres_message.records(lines, {**fields, "at_us": at_us})
 
 
-def parameters_of(detail: str) -> tuple[list[str | None] | None, bool]:
-    """Bind values of a DETAIL such as `parameters: $1 = 'text', $2 = NULL`, and whether all.
-
-    The values are None when the detail holds no parameters. They are not all there when the
-    server cut a value short (`log_parameter_max_length`).
-    """
-    if not detail[:12].lower().startswith("parameters: "):
-        return None, True
-    values: list[str | None] = []
-    position = 12
-    while position < len(detail):
-        found = _PARAMETER.match(detail, position)
-        if not found:
-            return values, False
-        values.append(None if found[2] else found[1].replace("''", "'"))
-        position = found.end()
-    return values, True
+def _cut(block: bytes, data: Bytes, newlines: Ints, inside: Bools) -> int | None:
+    """The first of the newlines inside quotes after which a line begins like a whole record."""
+    near = np.flatnonzero(inside & (newlines < len(data) - _STAMP_CHARACTERS))
+    at = newlines[near]
+    looks = (data[at + 5] == _DASH) & (data[at + 8] == _DASH) & (data[at + 14] == _COLON)
+    for row in near[looks]:
+        if _HEADER.match(block, int(newlines[row]) + 1):
+            return int(row)
+    return None
 
 
-def _application(row: list[str]) -> str | None:
-    return (row[_APPLICATION] or None) if len(row) > _APPLICATION else None
+def _stamped(records: pa.StringArray) -> Bools:
+    return mask(pc.match_substring_regex(records, _STARTS_WITH_STAMP))
 
 
-def _split(lines: Iterable[bytes]) -> Iterator[_Raw]:
-    pending: list[bytes] = []
-    first = 0
-    for number, line in enumerate(lines, 1):
-        if pending:
-            if _HEADER.match(line):
-                yield _Raw(first, b"".join(pending), whole=False)
-                pending = []
-            else:
-                pending.append(line)
-                if line.count(b'"') & 1:
-                    yield _Raw(first, b"".join(pending), whole=True)
-                    pending = []
-                continue
-        if line.count(b'"') & 1:
-            pending = [line]
-            first = number
-        elif line.endswith(b"\n"):
-            yield _Raw(number, line, whole=True)
-        else:
-            # The last line of a file that is cut, or whose writer has not finished it.
-            yield _Raw(number, line, whole=line.count(b",") >= COLUMNS.start - 1)
-    if pending:
-        yield _Raw(first, b"".join(pending), whole=False)
+def _ends_in_quotes(records: pa.StringArray) -> Bools:
+    return mask(pc.equal(pc.bit_wise_and(pc.count_substring(records, '"'), 1), 1))
 
 
-def _quarantine(raw: _Raw, reason: str) -> Quarantined:
-    text = raw.data[:2_000].decode(errors="replace")
-    return Quarantined(raw.line, reason, _QUOTED.sub('"…"', text).strip())
+def _columns(records: pa.StringArray) -> Ints:
+    """How many columns each record has; commas in quotes divide none."""
+    bare = pc.replace_substring_regex(records, r'"[^"]*"', "")
+    return np.asarray(pc.add(pc.count_substring(bare, ","), 1), dtype=np.int64)
+
+
+def _fields(data: bytes, count: int) -> dict[str, pa.StringArray]:
+    """The columns that are wanted; empty and quoted empty are both empty."""
+    names = [_NAMES.get(n, f"column {n}") for n in range(count)]
+    wanted = [name for n, name in _NAMES.items() if n < count]
+    table = csv.read_csv(
+        pa.BufferReader(data),
+        read_options=csv.ReadOptions(
+            column_names=names, block_size=len(data) + 1, use_threads=False
+        ),
+        parse_options=csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
+        convert_options=csv.ConvertOptions(
+            include_columns=wanted, column_types=dict.fromkeys(wanted, pa.string())
+        ),
+    )
+    return {name: table[name].combine_chunks() for name in wanted}
+
+
+def _quarantined(records: pa.StringArray, lines: Ints, reason: str) -> pa.Table:
+    excerpts = [_QUOTED.sub('"…"', text[:2_000]).strip() for text in records.to_pylist()]
+    return quarantined(lines, reason, excerpts)

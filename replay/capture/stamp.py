@@ -1,4 +1,4 @@
-"""Time zones as logs write them: an abbreviation or an offset."""
+"""Stamps as logs write them: text, with an abbreviation or an offset of a zone, to microseconds."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import re
 from datetime import UTC, timedelta, timezone, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from replay.errors import UsageError
 
@@ -25,6 +29,61 @@ _HOURS = {
     **dict.fromkeys(["AEDT"], 11),
 }
 _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)?")
+
+
+def stamps_us(
+    texts: pa.StringArray, zones: pa.StringArray | None = None, *, zone: tzinfo | None = None
+) -> pa.Int64Array:
+    """Microseconds since the epoch of stamps such as `2026-03-01 10:00:00.123`; null where a text
+    is none.
+
+    `zones` has what each stamp says of its zone (empty or null: UTC); `zone` overrides it.
+
+    Raises:
+        UsageError: a zone does not name one offset.
+    """
+    naive = _naive(texts)
+    if zone is not None:
+        return _in_zone(naive, zone)
+    local_us = naive.cast(pa.int64())
+    if zones is None:
+        return local_us
+    codes = pc.fill_null(zones, "").dictionary_encode()
+    offsets = [
+        _offset_us(offset_of_zone(name)) if name else 0 for name in codes.dictionary.to_pylist()
+    ]
+    if not any(offsets):
+        return local_us
+    shifts = np.array(offsets, dtype=np.int64)[codes.indices.to_numpy()]
+    return pc.subtract(local_us, pa.array(shifts))
+
+
+def _naive(texts: pa.StringArray) -> pa.TimestampArray:
+    try:
+        return texts.cast(pa.timestamp("us"))
+    except pa.ArrowInvalid:
+        return pa.array([_one(text) for text in texts.to_pylist()], type=pa.timestamp("us"))
+
+
+def _one(text: str | None) -> object:
+    try:
+        return pa.scalar(text).cast(pa.timestamp("us")).as_py()
+    except pa.ArrowInvalid:
+        return None
+
+
+def _in_zone(naive: pa.TimestampArray, zone: tzinfo) -> pa.Int64Array:
+    if isinstance(zone, ZoneInfo):
+        # An hour that happens twice is taken for the first; --timezone UTC never has one.
+        local = pc.assume_timezone(naive, zone.key, ambiguous="earliest", nonexistent="latest")
+        return local.cast(pa.int64())
+    return pc.subtract(naive.cast(pa.int64()), _offset_us(zone))
+
+
+def _offset_us(zone: tzinfo) -> int:
+    offset = zone.utcoffset(None)
+    assert offset is not None, "a zone read off a log has one offset"
+    return int(offset.total_seconds()) * 1_000_000
 
 
 @lru_cache(maxsize=64)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from replay.artefact import sha256_of
-from replay.capture.capture import Filter, capture
+from replay.capture.capture import capture
+from replay.capture.filter import Filter
 from replay.errors import Unreadable, UsageError
 from replay.workload import INCOMING, STATEMENTS, TEMPLATES
 from tests.replay.capture.test_postgres_csv import record

@@ -1,0 +1,142 @@
+"""From bytes to records: blocks cut where records begin, bad bytes set aside, lines counted."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from replay.capture.record import Bools, Ints, quarantined
+from replay.capture.source import Source
+
+BLOCK_BYTES = 4 << 20
+MOST_RECORD_BYTES = 64 << 20
+"""A record longer than this is quarantined: memory has to stay flat."""
+
+_NEWLINE = 10
+_NO_STARTS: Ints = np.zeros(0, dtype=np.int64)
+
+
+class BlockReader(ABC):
+    """A format whose records can be told apart by looking at bytes: see `Reader`."""
+
+    @abstractmethod
+    def split(self, block: bytes, *, last: bool) -> tuple[Ints, int]:
+        """Where records begin in `block` (offsets, 0 first), and where the last whole one ends.
+
+        What lies behind that end comes again at the front of the next block; with `last`, nothing
+        comes again and the end is the block's own.
+        """
+
+    @abstractmethod
+    def parse(self, records: pa.StringArray, lines: Ints, *, last: bool) -> pa.Table:
+        """The records, valid UTF-8 and whole with their line ends, as a table of RECORDS.
+
+        May keep back what it cannot finish without the next block. Called with `last` at each
+        log's end, perhaps without records: then nothing is kept back, nor remembered of this log.
+        """
+
+    def read(self, source: Source) -> Iterator[pa.Table]:
+        """Every record of a log, a block at a time."""
+        with source.opened() as stream:
+            yield from read_records(stream, self)
+
+
+def read_records(stream: BinaryIO, reader: BlockReader) -> Iterator[pa.Table]:
+    """Every record of a log as tables of RECORDS, a block at a time.
+
+    Records with invalid UTF-8 or NUL and records too long to be held are QUARANTINED rows.
+    """
+    line, rest, want = 1, b"", BLOCK_BYTES
+    while True:
+        data = stream.read(want)
+        block, last = rest + data, len(data) < want
+        starts, end = reader.split(block, last=last) if block else (_NO_STARTS, 0)
+        if len(starts) or last:
+            yield _parse(reader, block[:end], starts, line, last=last)
+            line += block.count(b"\n", 0, end)
+        rest = block[end:]
+        if last:
+            return
+        # A record longer than a block would be scanned again and again if blocks did not grow.
+        want = max(BLOCK_BYTES, len(rest))
+        if len(rest) > MOST_RECORD_BYTES:
+            yield quarantined(np.array([line]), "longer than 64 MB")
+            line += rest.count(b"\n")
+            rest = b""
+
+
+def line_starts(block: bytes) -> Ints:
+    """Offsets where lines begin, 0 first; a line end at the block's end begins no further line."""
+    newlines = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == _NEWLINE)
+    starts = np.concatenate([[0], newlines + 1])
+    return starts[starts < len(block)]
+
+
+def whole_lines(block: bytes, *, last: bool) -> int:
+    """Where the last whole line of a block ends; with `last`, a line without an end is whole."""
+    return len(block) if last else block.rfind(b"\n") + 1
+
+
+def strings_at(data: bytes, starts: Ints) -> pa.BinaryArray:
+    """The pieces of `data` that begin at `starts` and end where the next begins; no copy."""
+    offsets = np.append(starts, len(data)).astype(np.int32)
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+    return pa.Array.from_buffers(pa.binary(), len(starts), buffers)
+
+
+def bytes_of(strings: pa.StringArray) -> bytes:
+    """The strings one after the other, without a loop over them."""
+    if not len(strings):
+        return b""
+    offsets = np.frombuffer(strings.buffers()[1], dtype=np.int32)
+    first, last = offsets[strings.offset], offsets[strings.offset + len(strings)]
+    return bytes(strings.buffers()[2][int(first) : int(last)])
+
+
+def extract(texts: pa.StringArray, pattern: str) -> dict[str, pa.StringArray]:
+    """The named groups of an RE2 pattern in each text: empty where a group took no part, null where
+    the pattern did not match.
+    """
+    found = pc.extract_regex(texts, pattern)
+    names = [found.type.field(i).name for i in range(found.type.num_fields)]
+    return dict(zip(names, found.flatten(), strict=True))
+
+
+def mask(condition: pa.BooleanArray) -> Bools:
+    """An Arrow condition as a numpy mask; null counts as false."""
+    return np.asarray(pc.fill_null(condition, False).to_numpy(zero_copy_only=False), dtype=np.bool_)
+
+
+def _parse(reader: BlockReader, data: bytes, starts: Ints, line: int, *, last: bool) -> pa.Table:
+    records = strings_at(data, starts)
+    newlines = np.flatnonzero(np.frombuffer(data, dtype=np.uint8) == _NEWLINE)
+    lines = line + np.searchsorted(newlines, starts)
+    texts = _as_text(records, data)
+    if texts is not None:
+        return reader.parse(texts, lines, last=last)
+    readable = np.array([_readable(text) for text in records.to_pylist()], dtype=np.bool_)
+    good = records.filter(pa.array(readable)).cast(pa.string())
+    bad = quarantined(lines[~readable], "not text: invalid UTF-8 or a NUL byte")
+    return pa.concat_tables([reader.parse(good, lines[readable], last=last), bad])
+
+
+def _as_text(records: pa.BinaryArray, data: bytes) -> pa.StringArray | None:
+    if b"\0" in data:
+        return None
+    try:
+        return records.cast(pa.string())
+    except pa.ArrowInvalid:
+        return None
+
+
+def _readable(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in text

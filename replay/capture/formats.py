@@ -1,0 +1,35 @@
+"""The log formats, and which one a log is in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from replay.capture.postgres_csv import PostgresCsv
+from replay.capture.postgres_json import PostgresJson
+from replay.capture.postgres_stderr import PostgresStderr
+from replay.capture.record import Reader, ReaderOptions, Recognised
+from replay.errors import UsageError
+
+READERS: tuple[type[Reader], ...] = (PostgresCsv, PostgresJson, PostgresStderr,)
+"""Those whose evidence cannot be mistaken first. Where one server writes several, the first here
+is the one that tells most."""
+
+FORMATS = ("auto", *(reader.name for reader in READERS))
+
+
+def recognise(head: bytes, options: ReaderOptions, *, log_format: str) -> Recognised | None:
+    """A reader for the log that begins with `head`; None where no format fits.
+
+    Raises:
+        UsageError: `log_format` is none, or options do not fit it.
+    """
+    if log_format not in FORMATS:
+        raise UsageError(
+            f"`{log_format}` is not a format", hint=f"choose one of {', '.join(FORMATS)}"
+        )
+    for reader in READERS:
+        if log_format in ("auto", reader.name):
+            chosen = replace(options, chosen=log_format != "auto")
+            if found := reader.recognise(head, chosen):
+                return found
+    return None
