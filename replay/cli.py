@@ -1,4 +1,4 @@
-"""The verbs that end in a workload or a run: capture, inspect, prepare, run."""
+"""The verbs that end in a workload or a run: capture, prepare, run."""
 
 from __future__ import annotations
 
@@ -107,18 +107,6 @@ def capture(
 
 
 @click.command()
-@click.argument("artefact", type=click.Path(path_type=Path))
-@json_option
-def inspect(artefact: Path, as_json: bool) -> None:
-    """Say what is in a workload or a run."""
-    from replay.inspect import as_text
-    from replay.inspect import inspect as inspect_artefact
-
-    document = inspect_artefact(artefact)
-    print_json(document) if as_json else click.echo(as_text(document))
-
-
-@click.command()
 @click.argument("workload", type=click.Path(path_type=Path))
 @click.option("-o", "--output", "out", type=click.Path(path_type=Path), required=True)
 @click.option("--read", type=click.Choice(DIALECTS), help="1.0's dialect [default: the workload's]")
@@ -216,4 +204,4 @@ def _moment(option: str, text: str | None) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-VERBS = (capture, inspect, prepare, run)
+VERBS = (capture, prepare, run)

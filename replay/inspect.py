@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,14 @@ def inspect(path: Path) -> dict[str, Any]:
 
 
 def inspect_workload(workload: Workload) -> dict[str, Any]:
-    """The manifest's figures, the arrival curve, kinds, users and the templates with most time."""
-    statements = workload.statements(["started_at", "kind", "user", "duration_us", "error"])
+    """The manifest's figures, arrivals and open sessions over time, kinds, users and templates.
+
+    Raises:
+        Unreadable: a file of the workload is damaged.
+    """
+    # Its binding complains at the end of a process that forks after importing it, as runs do.
+    import duckdb
+
     templates = workload.templates()
     manifest = workload.manifest
     document = {
@@ -47,21 +53,57 @@ def inspect_workload(workload: Workload) -> dict[str, Any]:
             for name in ("dialect", "window", "statements", "sessions", "templates", "timestamps")
         },
         "counts": manifest["counts"],
-        "kinds": _counts(statements["kind"]),
-        "users": _counts(statements["user"]),
-        "errors": _counts(statements["error"].drop_null()),
-        "without_duration": statements["duration_us"].null_count,
-        "arrivals": _arrivals(statements["started_at"]),
-        "top_templates": templates.slice(0, _TOP_TEMPLATES)
-        .select(
-            ["template_id", "kind", "statements", "total_duration_us", "p50_us", "p95_us", "sql"]
-        )
-        .to_pylist(),
+        "findings": manifest.get("findings", []),
     }
+    with duckdb.connect() as database:
+        database.execute("SET memory_limit = '200MB'")
+        try:
+            document |= _from_statements(database, workload)
+        except duckdb.Error as error:
+            raise Unreadable(f"`{workload.statements_path}` is damaged") from error
+    for name, column in (("top_by_time", "total_duration_us"), ("top_by_count", "statements")):
+        top = templates.sort_by([(column, "descending"), ("template_id", "ascending")])
+        document[name] = top.slice(0, _TOP_TEMPLATES).select(_TEMPLATE_COLUMNS).to_pylist()
     coverage = templates.filter(pa.compute.is_valid(templates["coverage"]))
     if len(coverage):
         document["coverage"] = _counts(coverage["coverage"])
     return document
+
+
+def _from_statements(database: Any, workload: Workload) -> dict[str, Any]:  # noqa: ANN401
+    database.read_parquet(str(workload.statements_path)).create_view("statements")
+    found: dict[str, Any] = {}
+    for name, column in (("kinds", "kind"), ("users", '"user"'), ("errors", "error")):
+        rows = database.execute(
+            f"SELECT coalesce({column}, 'unnamed'), count(*) AS n FROM statements "
+            f"{'WHERE error IS NOT NULL' if name == 'errors' else ''} "
+            "GROUP BY 1 ORDER BY n DESC, 1"
+        ).fetchall()
+        found[name] = dict(rows)
+    bounds = database.execute(
+        "SELECT epoch_us(min(started_at)), epoch_us(max(started_at)) + 1, "
+        "count(*) - count(duration_us) FROM statements"
+    ).fetchone()
+    first_us, end_us, found["without_duration"] = bounds
+    if first_us is None:
+        return found | {"arrivals": {"bin_s": 0.0, "statements": [], "sessions": []}}
+    place = f"((epoch_us(started_at) - {first_us}) * {_CURVE_BINS} // {end_us - first_us})"
+    arrivals = database.execute(f"SELECT {place}, count(*) FROM statements GROUP BY 1").fetchnumpy()
+    spans = database.execute(
+        f"WITH spans AS (SELECT min({place}) AS first, max({place}) AS last FROM statements "
+        "GROUP BY session_id) SELECT first, last, count(*) FROM spans GROUP BY 1, 2"
+    ).fetchnumpy()
+    statements = np.zeros(_CURVE_BINS, dtype=np.int64)
+    statements[next(iter(arrivals.values()))] = arrivals["count_star()"]
+    changes = np.zeros(_CURVE_BINS + 1, dtype=np.int64)
+    np.add.at(changes, spans["first"], spans["count_star()"])
+    np.subtract.at(changes, spans["last"] + 1, spans["count_star()"])
+    found["arrivals"] = {
+        "bin_s": (end_us - first_us) / _CURVE_BINS / 1e6,
+        "statements": statements.tolist(),
+        "sessions": np.cumsum(changes)[:_CURVE_BINS].tolist(),
+    }
+    return found
 
 
 def inspect_run(run: Run) -> dict[str, Any]:
@@ -100,23 +142,36 @@ def _workload_lines(document: Mapping[str, Any]) -> list[str]:
         lines.append(f"untimed     {document['without_duration']:,} statements have no duration")
     if "coverage" in document:
         lines.append(f"coverage    {_listed(document['coverage'])} templates")
+    arrivals = document["arrivals"]
+    rate = max(arrivals["statements"], default=0) / (arrivals["bin_s"] or 1)
+    most = max(arrivals["sessions"], default=0)
     lines += [
-        f"arrivals    {_curve(document['arrivals'])}",
+        f"arrivals    {_curve(arrivals['statements'], f' peak {rate:,.1f}/s')}",
+        f"sessions    {_curve(arrivals['sessions'], f' at most {most:,} open')}",
         "",
-        f"records read {counts['records_read']:,} = captured {counts['captured']:,}"
-        f" + skipped {sum(counts['skipped'].values()):,}"
-        f" + quarantined {sum(counts['quarantined'].values()):,}",
+        *_ledger(counts),
     ]
-    for name in ("skipped", "quarantined"):
-        lines += [f"  {name:<12}{n:>10,}  {reason}" for reason, n in counts[name].items()]
-    lines += ["", "   count   total s   p50 ms   p95 ms  template"]
-    for row in document["top_templates"]:
-        lines.append(
-            f"{row['statements']:>8,} {row['total_duration_us'] / 1e6:>9.2f} "
-            f"{_ms(row['p50_us']):>8} {_ms(row['p95_us']):>8}  "
-            f"{row['template_id'][:6]} {row['sql'][:60]}"
-        )
+    if document["findings"]:
+        lines += ["", "mind"]
+        lines += [f"  - {finding}" for finding in document["findings"]]
+    for name, title in (("top_by_time", "by time"), ("top_by_count", "by count")):
+        lines += ["", f"   count   total s   p50 ms   p95 ms  templates {title}"]
+        for row in document[name]:
+            lines.append(
+                f"{row['statements']:>8,} {row['total_duration_us'] / 1e6:>9.2f} "
+                f"{_ms(row['p50_us']):>8} {_ms(row['p95_us']):>8}  "
+                f"{row['template_id'][:6]} {row['sql'][:60]}"
+            )
     return lines
+
+
+def _ledger(counts: Mapping[str, Any]) -> list[str]:
+    """Records read and what became of them, as a table that adds up."""
+    lines = [f"{counts['records_read']:>12,}  records read"]
+    rows = [("captured", "", counts["captured"])]
+    for name in ("skipped", "quarantined"):
+        rows += [(name, f": {reason}", number) for reason, number in counts[name].items()]
+    return lines + [f"{number:>12,}    {name}{reason}" for name, reason, number in rows]
 
 
 def _run_lines(document: Mapping[str, Any]) -> list[str]:
@@ -142,23 +197,11 @@ def _counts(column: pa.ChunkedArray) -> dict[str, int]:
     return dict(sorted(found, key=lambda pair: (-pair[1], pair[0])))
 
 
-def _arrivals(started_at: pa.ChunkedArray) -> dict[str, Any]:
-    """Statements per bin of equal length over the window."""
-    stamps_us = started_at.cast(pa.int64()).to_numpy()
-    if not len(stamps_us):
-        return {"bin_s": 0.0, "statements": []}
-    first_us, last_us = int(stamps_us.min()), int(stamps_us.max())
-    counts, _ = np.histogram(stamps_us, bins=_CURVE_BINS, range=(first_us, last_us + 1))
-    return {"bin_s": (last_us + 1 - first_us) / _CURVE_BINS / 1e6, "statements": counts.tolist()}
-
-
-def _curve(arrivals: Mapping[str, Any]) -> str:
-    counts = arrivals["statements"]
+def _curve(counts: Sequence[int], peak_of: str) -> str:
     peak = max(counts, default=0)
     if not peak:
         return ""
-    bars = "".join(_BARS[-(-count * (len(_BARS) - 1) // peak)] for count in counts)
-    return f"{bars} peak {peak / arrivals['bin_s']:.1f}/s"
+    return "".join(_BARS[-(-count * (len(_BARS) - 1) // peak)] for count in counts) + peak_of
 
 
 def _listed(counts: Mapping[str, int], *, most: int = 6) -> str:
@@ -167,4 +210,6 @@ def _listed(counts: Mapping[str, int], *, most: int = 6) -> str:
 
 
 def _ms(value_us: int | None) -> str:
-    return "" if value_us is None else f"{value_us / 1e3:.1f}"
+    if value_us is None:
+        return ""
+    return f"{value_us / 1e3:.2f}" if value_us < 10_000 else f"{value_us / 1e3:.1f}"

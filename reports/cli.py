@@ -15,7 +15,7 @@ import click
 
 import replay
 from replay.cli import VERBS, json_option, print_json
-from replay.errors import ExitCode, FourstepError, describe
+from replay.errors import ExitCode, FourstepError, UsageError, describe
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -69,6 +69,25 @@ def report(
         print_summary(verdict, page=out / "report.html")
     if not exit_zero and verdict.exit_code:
         raise SystemExit(int(verdict.exit_code))
+
+
+@fourstep.command()
+@click.argument("artefact", type=click.Path(path_type=Path))
+@click.option("--svg", type=click.Path(path_type=Path), help="draw a workload's arrivals here")
+@json_option
+def inspect(artefact: Path, svg: Path | None, as_json: bool) -> None:
+    """Say what is in a workload or a run."""
+    from replay.inspect import as_text
+    from replay.inspect import inspect as inspect_artefact
+
+    document = inspect_artefact(artefact)
+    if svg is not None:
+        from reports.charts.arrivals import write_arrivals
+
+        if "arrivals" not in document:
+            raise UsageError(f"`--svg` draws a workload's arrivals; `{artefact}` is a run")
+        write_arrivals(document, svg)
+    print_json(document) if as_json else click.echo(as_text(document))
 
 
 @fourstep.command()

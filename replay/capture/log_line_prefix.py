@@ -44,9 +44,6 @@ USUAL = (
     "%m %p %u@%d ",
     "%m:%r:%u@%d:[%p]:",
     "%m [%p]: ",
-    "< %m > ",
-    "%t ",
-    "%m ",
 )
 """Prefixes in use, for logs whose prefix is not given; of those that fit all lines the one that
 tells most is taken."""
@@ -77,6 +74,7 @@ _ESCAPES = {
     "%": "%",
 }
 _ESCAPE = re.compile(r"%(-?\d*)(.)")
+_SQLSTATE = "[0-9][0-9A-Z]{4}|[A-Z][0-9][0-9A-Z]{3}|[A-Z]{2}[0-9]{3}"
 # CloudWatch's export puts its own stamp before each event.
 _EXPORT = r"(?:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z )?"
 
@@ -115,7 +113,7 @@ class LogLinePrefix:
             head=f"{begins}(?:{main}|{parts}):  ",
             main=f"{begins}(?:{main}):  ",
             record=f"(?s){begins}(?P<severity>{main}|{parts}):  "
-            r"(?:(?P<verbose>[0-9A-Z]{2}[0-9][0-9A-Z]{2}): )?(?P<message>.*?)\s*$",
+            rf"(?:(?P<verbose>{_SQLSTATE}): )?(?P<message>.*?)\s*$",
             names=frozenset(names),
         )
 
@@ -153,17 +151,19 @@ def _pattern(text: str) -> tuple[str, set[str]]:
 
 
 def find_prefix(lines: list[str]) -> LogLinePrefix | None:
-    """The usual prefix that fits the most lines; of several, the one that names most."""
+    """The usual prefix that fits the most lines; of several, the one that tells most of them."""
     best: tuple[int, int] = (0, 0)
     found = None
     for text in USUAL:
-        try:
-            prefix = LogLinePrefix.of(text)
-        except UsageError:
-            continue
-        head = re.compile(prefix.head)
-        fits = sum(head.match(line) is not None for line in lines)
-        rank = (fits, len(prefix.names))
-        if fits and rank > best:
-            best, found = rank, prefix
+        prefix = LogLinePrefix.of(text)
+        # Names may hold anything, but a guess that needs a space in one is a bad guess.
+        head = re.compile(
+            prefix.head.replace("P<user>.*?", "P<user>[^ ]*?").replace(
+                "P<database>.*?", "P<database>[^ ]*?"
+            )
+        )
+        fits = [match for line in lines if (match := head.match(line))]
+        told = {name for match in fits for name, value in match.groupdict().items() if value}
+        if fits and (len(fits), len(told)) > best:
+            best, found = (len(fits), len(told)), prefix
     return found

@@ -31,7 +31,7 @@ from replay.capture.record import (
 from replay.capture.stamp import stamps_us
 from replay.errors import UsageError
 
-_LINES_TRIED = 200
+_LINES_TRIED = 500
 _MAINS_KEPT = 50
 # Where neither %e nor verbose messages tell an error's SQLSTATE, its words do for the usual ones.
 _SQLSTATES = (

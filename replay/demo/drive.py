@@ -57,8 +57,8 @@ def drive_traffic(
         raise UndecidedRun(f"the demo's traffic failed:\n{last_lines}")
 
 
-def collect_log(server: EmbeddedServer, destination: Path) -> Path:
-    """Copy the server's query log, complete up to now; returns `destination`.
+def collect_log(server: EmbeddedServer, destination: Path, *, name: str = LOG_NAME) -> Path:
+    """Copy the server's log `name`, complete up to now; returns `destination`.
 
     A session's records are in the collector's pipe before its process ends, and the collector
     writes in order. So: wait until no other session is left, log in under a name nobody else
@@ -82,7 +82,7 @@ def collect_log(server: EmbeddedServer, destination: Path) -> Path:
     mark = f"fourstep-mark-{secrets.token_hex(8)}"
     _log_in_unseen(server, mark).close()
     while time.monotonic() < deadline:
-        before, found, _ = (server.log_directory / LOG_NAME).read_bytes().partition(mark.encode())
+        before, found, _ = (server.log_directory / name).read_bytes().partition(mark.encode())
         if found:
             destination.write_bytes(before[: before.rfind(b"\n") + 1])
             return destination
