@@ -14,8 +14,9 @@ from replay.capture.record import Bools, Ints, quarantined
 from replay.capture.source import Source
 
 BLOCK_BYTES = 4 << 20
-MOST_RECORD_BYTES = 64 << 20
-"""A record longer than this is quarantined: memory has to stay flat."""
+_MOST_BLOCK_BYTES = 16 << 20
+_MOST_RECORD_BYTES = 64 << 20
+"""A record about so long is quarantined: memory has to stay flat."""
 
 _NEWLINE = 10
 _NO_STARTS: Ints = np.zeros(0, dtype=np.int64)
@@ -63,8 +64,8 @@ def read_records(stream: BinaryIO, reader: BlockReader) -> Iterator[pa.Table]:
         if last:
             return
         # A record longer than a block would be scanned again and again if blocks did not grow.
-        want = max(BLOCK_BYTES, len(rest))
-        if len(rest) > MOST_RECORD_BYTES:
+        want = min(max(BLOCK_BYTES, len(rest)), _MOST_BLOCK_BYTES)
+        if len(rest) > _MOST_RECORD_BYTES:
             yield quarantined(np.array([line]), "longer than 64 MB")
             line += rest.count(b"\n")
             rest = b""

@@ -200,3 +200,132 @@ def test_the_same_log_gives_the_same_statements(tmp_path: Path) -> None:
 
 def test_incoming_is_statements_without_the_id() -> None:
     assert ["statement_id", *INCOMING.names] == STATEMENTS.names
+
+
+def stderr_log(*messages: str, pid: int = 77, at: str = "10:00:00.000") -> str:
+    head = f"2026-03-01 {at} UTC [{pid}] ann@ads LOG:  "
+    return "".join(f"{head}{message}\n" for message in messages)
+
+
+def test_a_directory_of_many_things_is_captured_as_far_as_it_can_be(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    write_log(logs / "a.csv", statement("SELECT 1"), statement("SELECT 2"))
+    write_log(logs / "notes.txt", "remember the milk\n")
+    (logs / "picture.png").write_bytes(bytes(range(256)) * 40)
+    (logs / "empty.log").touch()
+    (logs / "gone.log").symlink_to(logs / "nowhere")
+    slow = "# Time: 2026-03-01T10:00:00.000000Z\n# User@Host: a[a] @ h []  Id: 1\n"
+    slow += "# Query_time: 0.1  Lock_time: 0 Rows_sent: 1  Rows_examined: 1\nSELECT 3;\n"
+    write_log(logs / "slow.log", slow)
+    workload = capture([str(logs)], tmp_path / "w")
+    assert workload.statements(["sql"])["sql"].to_pylist() == ["SELECT 1", "SELECT 2"]
+    assert workload.counts.balanced
+    assert workload.counts.quarantined == {
+        "format not recognised": 2,
+        "cannot be read": 1,
+        "SQL of another system: mysql": 1,
+    }
+    read = {source["uri"]: source["format"] for source in workload.manifest["sources"]}
+    assert read[str(logs / "a.csv")] == "postgres-csv"
+    assert read[str(logs / "empty.log")] is None
+
+
+def test_rotated_logs_go_on_with_their_sessions(tmp_path: Path) -> None:
+    # By name the second comes first; the stamps tell.
+    write_log(tmp_path / "2.log", stderr_log("statement: SELECT 1", at="10:00:00.000"))
+    write_log(
+        tmp_path / "1.log",
+        stderr_log("duration: 5.000 ms", "statement: SELECT 2", at="10:00:01.000"),
+    )
+    workload = capture([str(tmp_path / "*.log")], tmp_path / "w")
+    rows = workload.statements().to_pylist()
+    assert [(row["sql"], row["duration_us"]) for row in rows] == [
+        ("SELECT 1", 5_000),
+        ("SELECT 2", None),
+    ]
+    assert len({row["session_id"] for row in rows}) == 1
+
+
+def test_logs_of_the_same_time_are_of_different_servers(tmp_path: Path) -> None:
+    for name in ("a.log", "b.log"):
+        text = stderr_log("statement: SELECT 1") + stderr_log("statement: S", at="11:00:00.000")
+        write_log(tmp_path / name, text)
+    workload = capture([str(tmp_path / "*.log")], tmp_path / "w")
+    assert len(workload) == 4
+    assert workload.manifest["sessions"] == 2
+
+
+def test_a_named_format_that_does_not_fit_is_told_by_its_quarantine(tmp_path: Path) -> None:
+    log = write_log(tmp_path / "a.csv", statement("SELECT 'secret'"))
+    with pytest.raises(Unreadable, match="not a JSON object: 1") as raised:
+        capture([str(log)], tmp_path / "w", log_format="postgres-json")
+    assert "secret" not in str(raised.value)
+
+
+def test_a_huge_statement_is_captured_and_one_too_huge_is_not(tmp_path: Path) -> None:
+    huge = "SELECT '" + "x" * (50 << 20) + "'"
+    over = "SELECT '" + "y" * (100 << 20) + "'"
+    log = write_log(
+        tmp_path / "a.csv",
+        statement("SELECT 1"),
+        statement(huge),
+        statement(over),
+        statement("SELECT 2"),
+    )
+    workload = capture([str(log)], tmp_path / "w")
+    rows = workload.statements(["sql"])["sql"].to_pylist()
+    assert rows == ["SELECT 1", huge, "SELECT 2"]
+    assert workload.counts.balanced
+    assert workload.counts.quarantined["longer than 64 MB"] == 1
+
+
+def test_whole_seconds_are_spread_and_said_to_be(tmp_path: Path) -> None:
+    prefix = "2026-03-01 10:00:{:02} UTC:10.0.0.1(5000):ann@ads:[{}]:LOG:  duration: 2.000 ms  "
+    text = "".join(
+        prefix.format(second, pid) + f"statement: SELECT {second * 100 + pid}\n"
+        for second in range(3)
+        for pid in range(40)
+    )
+    log = write_log(tmp_path / "rds.log", text)
+    workload = capture([str(log)], tmp_path / "w")
+    starts = [row["started_at"] for row in workload.statements().to_pylist()]
+    assert len({start.microsecond for start in starts}) > 100
+    offsets_us = [start.microsecond + 2_000 for start in starts[:40]]
+    assert max(offsets_us) - min(offsets_us) > 900_000
+    assert [row["sql"] for row in workload.statements().to_pylist()] == [
+        f"SELECT {second * 100 + pid}" for second in range(3) for pid in range(40)
+    ]
+    assert any("whole seconds" in line for line in workload.manifest["findings"])
+    again = capture([str(log)], tmp_path / "again")
+    assert again.sha256 == workload.sha256
+
+
+FINDINGS = {
+    "threshold": (
+        "".join(statement(f"SELECT {n}", second=n, duration_ms="500.000") for n in range(55)),
+        "no statement took less than 500 ms",
+    ),
+    "no durations": (record("statement: SELECT 1"), "no statement has a duration"),
+    "clock": (
+        statement("SELECT 1", second=30) + statement("SELECT 2", second=2),
+        "stamps go back 1 times by more than 5 s, at most 28.0 s",
+    ),
+    "pids": (stderr_log("duration: 1.000 ms  statement: S"), "no disconnections are logged"),
+}
+
+
+@pytest.mark.parametrize(("text", "finding"), FINDINGS.values(), ids=FINDINGS.keys())
+def test_what_a_user_must_know_is_said(text: str, finding: str, tmp_path: Path) -> None:
+    workload = capture([str(write_log(tmp_path / "a.log", text))], tmp_path / "w")
+    assert any(finding in line for line in workload.manifest["findings"])
+
+
+def test_a_clean_log_has_no_findings(tmp_path: Path) -> None:
+    log = write_log(tmp_path / "a.csv", statement("SELECT 1"), statement("SELECT 2"))
+    assert capture([str(log)], tmp_path / "w").manifest["findings"] == []
+
+
+def test_a_pattern_with_look_around_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--include"):
+        Filter(include="(?=x)")
