@@ -2,120 +2,98 @@
 
     python -m tests.bench [STATEMENTS]
 
-The trace is pgbench's SELECT, logged by an embedded server as csvlog. Each line is a ratio to the
-peer in this run on this machine; a peer that is not installed is said to be missing.
+Each line is a figure of this run on this machine, with its ratio to the peer in the same run where
+there is one; a peer that is not installed is said to be missing. Whole processes are timed, their
+start included.
 """
 
 from __future__ import annotations
 
-import resource
+import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import psycopg
 
-from replay.demo.drive import collect_log
-from replay.demo.world import LOG_SETTINGS
 from replay.run import Run
-from replay.target.cluster import binaries
 from replay.target.embedded import EmbeddedServer
-
-SESSIONS = 20
+from tests.bench.traces import (
+    SETTINGS,
+    activity_log,
+    host_of,
+    run,
+    slow_log,
+    trace,
+    written,
+)
 
 
 def main(statements: int) -> None:
-    """Make the trace, measure, print."""
-    # pgreplay reads statements as they start, not with their durations.
-    settings = {**LOG_SETTINGS, "log_statement": "all", "log_min_duration_statement": "-1"}
+    """Make the logs, measure, print."""
     with (
         tempfile.TemporaryDirectory(prefix="fourstep-bench-") as name,
-        EmbeddedServer("bench", settings=settings) as server,
+        EmbeddedServer("bench", settings=SETTINGS) as server,
     ):
         directory = Path(name)
-        log = _trace(server, directory / "trace.csv", statements)
-        size_mb = log.stat().st_size / 1e6
-        print(f"trace: {statements:,} statements, {SESSIONS} sessions, {size_mb:.0f} MB of csvlog")
+        logs = trace(server, directory, statements)
+        logs["slow log"] = written(directory / "slow.log", slow_log(statements // 2))
+        logs["user activity log"] = written(directory / "activity", activity_log(statements))
         peer = shutil.which("pgreplay")
-        ours_s, peak_mb = _timed([*_fourstep(), "capture", str(log), "-o", str(directory / "w")])
-        print(f"capture:  {size_mb / ours_s:6.1f} MB/s, {statements / ours_s:9,.0f} statements/s, "
-              f"peak {peak_mb:.0f} MB")  # fmt: skip
-        if peer:
-            parsed = str(directory / "trace.replay")
-            theirs_s, _ = _timed([peer, "-f", "-c", "-o", parsed, str(log)])
-            _ratio("pgreplay -f, which only parses", size_mb / theirs_s, "MB/s", theirs_s / ours_s)
+        parsed = str(directory / "trace.replay")
+        print(f"capture of {statements:,} statements      MB   MB/s  statements/s  peak MB")
+        for form, log in logs.items():
+            size_mb = log.stat().st_size / 1e6
+            out = directory / form
+            ours_s, peak_mb = _timed([*_fourstep(), "capture", str(log), "-o", str(out)])
+            ratio = ""
+            if peer and form == "csvlog":
+                theirs_s, _ = _timed([peer, "-f", "-c", "-o", parsed, str(log)])
+                only_parsing = f"pgreplay -f, which only parses: {size_mb / theirs_s:.0f} MB/s"
+                ratio = f"{theirs_s / ours_s:.2f} of {only_parsing}"
+            captured = statements // 2 if form == "slow log" else statements
+            print(f"  {form:<24}{size_mb:12.0f}{size_mb / ours_s:7.1f}{captured / ours_s:14,.0f}"
+                  f"{peak_mb:9.0f}  {ratio}", flush=True)  # fmt: skip
         rate = _replay(server, directory)
-        print(f"replay:   {rate:9,.0f} statements/s flat out, one worker, every sample recorded")
-        if peer:
-            host = _host(server)
-            replay = [peer, "-r", "-j", "-s", "1000000", "-h", host, parsed]
-            theirs_s, _ = _timed(replay)
-            theirs = statements / theirs_s
-            _ratio("pgreplay", theirs, "statements/s", rate / theirs)
-        else:
-            print("pgreplay is not installed: no ratios")
-
-
-def _trace(server: EmbeddedServer, log: Path, statements: int) -> Path:
-    pgbench = [str(binaries() / "pgbench"), "-h", _host(server), "-U", "postgres"]
-    with psycopg.connect(server.url(), autocommit=True) as session:
-        session.execute("ALTER SYSTEM SET log_statement = 'none'")
-        session.execute("SELECT pg_reload_conf()")
-        _run([*pgbench, "-i", "-q", "-s", "10", "postgres"])
-        session.execute("ALTER SYSTEM RESET log_statement")
-        session.execute("SELECT pg_reload_conf()")
-    each = str(statements // SESSIONS)
-    asked = [*pgbench, "-S", "-n", "-c", str(SESSIONS), "-t", each, "postgres"]
-    _run(asked)
-    collect_log(server, log)
-    # PostgreSQL 18 writes `Parameters:` where pgreplay knows `parameters:` only, and pgbench asks
-    # one such question when it starts.
-    lines = log.read_bytes().splitlines(keepends=True)
-    log.write_bytes(b"".join(line for line in lines if b',"execute ' not in line))
-    with psycopg.connect(server.url(), autocommit=True) as session:
-        session.execute("ALTER SYSTEM SET log_statement = 'none'")
-        session.execute("SELECT pg_reload_conf()")
-    return log
+        print(f"replay of csvlog: {rate:,.0f} statements/s flat out, one worker, every sample kept")
+        if not peer:
+            sys.exit("pgreplay is not installed: no ratios")
+        host = host_of(server)
+        theirs_s, _ = _timed([peer, "-r", "-j", "-s", "1000000", "-h", host, parsed])
+        print(f"  {rate * theirs_s / statements:.2f} of pgreplay's {statements / theirs_s:,.0f}")
 
 
 def _replay(server: EmbeddedServer, directory: Path) -> float:
-    run = directory / "run"
-    _run(
+    out = directory / "run"
+    run(
         [
-            *[*_fourstep(), "run", "--workload", str(directory / "w"), "--host", server.url()],
-            *["--speed", "1000000", "--run-dir", str(run), "--lag-budget-ms", "1000000"],
+            *[*_fourstep(), "run", "--workload", str(directory / "csvlog")],
+            *["--host", server.url(), "--speed", "1000000", "--run-dir", str(out)],
+            *["--lag-budget-ms", "1000000"],
         ],
     )
-    samples = Run(run).samples()
+    samples = Run(out).samples()
     sent_us, done_us = (samples[name].drop_null().to_numpy() for name in ("sent_us", "done_us"))
     return float(len(done_us) / (np.max(done_us) - np.min(sent_us)) * 1e6)
 
 
-def _timed(command: Sequence[str]) -> tuple[float, float]:
-    """Seconds of a whole process, and the largest child's peak memory so far in MB."""
+def _timed(command: list[str]) -> tuple[float, float]:
+    """Seconds of a whole process, and its peak memory in MB."""
     began_s = time.monotonic()
-    _run(command)
-    peak_kb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return time.monotonic() - began_s, peak_kb / 1024
-
-
-def _run(command: Sequence[str]) -> None:
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    if ended.returncode:
-        sys.exit(f"{command[0]} failed:\n{ended.stderr[-2000:]}")
-
-
-def _ratio(peer: str, figure: float, unit: str, ratio: float) -> None:
-    print(f"          {figure:9,.1f} {unit} {peer}: ours is {ratio:.2f} of it")
-
-
-def _host(server: EmbeddedServer) -> str:
-    return str(psycopg.conninfo.conninfo_to_dict(server.url())["host"])
+    child = os.posix_spawn(
+        command[0] if "/" in command[0] else str(shutil.which(command[0])),
+        command,
+        os.environ,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_WRONLY, 0) for number in (1, 2)
+        ],
+    )
+    _, status, usage = os.wait4(child, 0)
+    if status:
+        sys.exit(f"{' '.join(command)} failed")
+    return time.monotonic() - began_s, usage.ru_maxrss / 1024
 
 
 def _fourstep() -> list[str]:
