@@ -50,9 +50,10 @@ _BY_FIRST_WORD = {
 _WRITING_FUNCTIONS = re.compile(
     r"\b(?:nextval|setval|set_config|pg_(?:terminate|cancel)_backend|pg_reload_conf|"
     r"pg_(?:try_)?advisory_\w+|pg_notify|dblink\w*|lo_\w+|pg_switch_wal|pg_rotate_logfile|"
-    r"pg_create_\w+|pg_drop_\w+)\s*\(",
+    r"pg_create_\w+|pg_drop_\w+|get_lock|release_lock|release_all_locks)\s*\(",
     re.IGNORECASE,
 )
+_INTO_FILE = re.compile(r"\binto\s+(?:outfile|dumpfile)\b", re.IGNORECASE)
 _WRITING_WORD = re.compile(r"\b(insert|update|delete|merge|create|drop|truncate)\b", re.IGNORECASE)
 _FIRST_WORD = re.compile(r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/|\()*([A-Za-z]+)", re.DOTALL)
 
@@ -84,8 +85,10 @@ def kind_by_first_word(sql: str) -> str:
     """A kind for text that no parser takes."""
     found = _FIRST_WORD.match(sql)
     kind = _BY_FIRST_WORD.get(found[1].lower(), "other") if found else "other"
-    if kind == "select" and (_WRITING_FUNCTIONS.search(sql)):
+    if kind == "select" and _WRITING_FUNCTIONS.search(sql):
         return "call"
+    if kind == "select" and _INTO_FILE.search(sql):
+        return "unload"
     if found and found[1].lower() in ("with", "explain", "prepare"):
         writing = _WRITING_WORD.search(sql)
         if writing:
@@ -106,6 +109,7 @@ def _kind_of(tree: exp.Expr, sql: str) -> str:
         (exp.Commit, "commit"),
         (exp.Rollback, "rollback"),
         (exp.Set, "set"),
+        ((exp.Show, exp.Describe, exp.Use), "utility"),
     ):
         if isinstance(tree, types):
             return kind
@@ -114,6 +118,8 @@ def _kind_of(tree: exp.Expr, sql: str) -> str:
 
 def _kind_of_query(tree: exp.Query, sql: str) -> str:
     for node in tree.walk():
+        if isinstance(node, exp.Into) and isinstance(node.this.this, exp.Parameter):
+            continue
         for types, kind in (
             (exp.Insert, "insert"),
             (exp.Update, "update"),
@@ -128,9 +134,13 @@ def _kind_of_query(tree: exp.Query, sql: str) -> str:
 
 
 def _tables_of(tree: exp.Expr) -> list[str]:
+    if isinstance(tree, exp.Use):
+        return []
     common = {cte.alias for cte in tree.find_all(exp.CTE)}
     return [
         f"{table.db}.{table.name}" if table.db else table.name
         for table in tree.find_all(exp.Table)
-        if table.name and (table.db or table.name not in common)
+        if table.name
+        and (table.db or table.name not in common)
+        and not isinstance(table.this, exp.Parameter)
     ]

@@ -44,5 +44,22 @@ def test_kind_and_tables(sql: str, expected: tuple[str, list[str]]) -> None:
     assert tables_and_kind(sql) == expected
 
 
+MYSQL = {
+    "SELECT a INTO OUTFILE '/tmp/x' FROM t": ("unload", []),
+    "SELECT a INTO @x FROM t": ("select", ["t"]),
+    "SHOW TABLES": ("utility", []),
+    "USE db1": ("utility", []),
+    "SELECT GET_LOCK('a', 1)": ("call", []),
+    "REPLACE INTO t VALUES (1)": ("insert", ["t"]),
+    "LOAD DATA INFILE 'x' INTO TABLE t": ("other", []),
+    "SELECT * FROM t LOCK IN SHARE MODE": ("update", ["t"]),
+}
+
+
+@pytest.mark.parametrize(("sql", "expected"), MYSQL.items(), ids=MYSQL.keys())
+def test_kind_and_tables_in_mysql(sql: str, expected: tuple[str, list[str]]) -> None:
+    assert tables_and_kind(sql, "mysql") == expected
+
+
 def test_what_is_not_understood_is_not_taken_for_reading() -> None:
     assert tables_and_kind("frobnicate the table")[0] not in READING
