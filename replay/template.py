@@ -65,8 +65,11 @@ class Normalised:
 
 
 @dataclass(frozen=True, slots=True)
-class _Token:
+class Token:
+    """One token of a statement; comments and white space are none."""
+
     kind: str
+    """`string`, `number`, `marker`, `quoted`, `word` or `operator`."""
     text: str
     start: int
     end: int
@@ -74,7 +77,7 @@ class _Token:
 
 def normalise(sql: str, *, dialect: str = "postgres") -> Normalised:
     """Template and literals of one statement (or of several in one string)."""
-    tokens = _scan(sql, dialect)
+    tokens = scan(sql, dialect)
     text = _join(_fold_lists(_spell(tokens)))
     spans = [Literal(token.start, token.end, token.text, token.kind) for token in tokens]
     return Normalised(
@@ -92,7 +95,7 @@ def has_markers(sql: str) -> bool:
 
 def shape(sql: str, *, dialect: str = "postgres") -> str:
     """The template's text with IN lists at their length: equal shapes have equal slots."""
-    return _join(_spell(_scan(sql, dialect)))
+    return _join(_spell(scan(sql, dialect)))
 
 
 def template_id_of(text: str) -> str:
@@ -163,8 +166,9 @@ def trim(sql: str) -> tuple[int, int]:
     return start, max(start, stop)
 
 
-def _scan(sql: str, dialect: str) -> list[_Token]:
-    tokens: list[_Token] = []
+def scan(sql: str, dialect: str) -> list[Token]:
+    """The tokens of a text; semicolons at its end are left out."""
+    tokens: list[Token] = []
     position, end = 0, len(sql)
     mysql = dialect == "mysql"
     while position < end:
@@ -188,13 +192,13 @@ def _scan(sql: str, dialect: str) -> list[_Token]:
     return tokens
 
 
-def _token(sql: str, kind: str, start: int, stop: int) -> _Token:
+def _token(sql: str, kind: str, start: int, stop: int) -> Token:
     if kind in ("escaped", "dollar", "tag"):
         kind = "string"
-    return _Token(kind, sql[start:stop], start, stop)
+    return Token(kind, sql[start:stop], start, stop)
 
 
-def _take_sign(tokens: list[_Token], sql: str) -> None:
+def _take_sign(tokens: list[Token], sql: str) -> None:
     """Make `-` part of the number behind it where it cannot be a subtraction."""
     if tokens[-1].kind != "number" or len(tokens) < 2 or tokens[-2].text not in ("-", "+"):
         return
@@ -202,7 +206,7 @@ def _take_sign(tokens: list[_Token], sql: str) -> None:
     if before in _UNARY_AFTER:
         number = tokens.pop()
         sign = tokens.pop()
-        tokens.append(_Token("number", sql[sign.start : number.end], sign.start, number.end))
+        tokens.append(Token("number", sql[sign.start : number.end], sign.start, number.end))
 
 
 def _comment_end(sql: str, start: int) -> int:
@@ -215,7 +219,7 @@ def _comment_end(sql: str, start: int) -> int:
     return len(sql)
 
 
-def _spell(tokens: list[_Token]) -> list[str]:
+def _spell(tokens: list[Token]) -> list[str]:
     return [
         "?"
         if token.kind in ("string", "number")

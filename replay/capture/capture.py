@@ -62,6 +62,8 @@ def capture(
         zone=None if timezone is None else zone_named(timezone),
         log_line_prefix=log_line_prefix,
         columns=columns,
+        since=keep.since if keep else None,
+        until=keep.until if keep else None,
     )
     logs, useless = find_logs(find_sources(names), options, log_format=log_format)
     for log in logs:
@@ -107,10 +109,13 @@ class _Assembly:
     def take(self, log: Log) -> Iterator[int]:
         """Read one log to its end, or to where it breaks; yields how many records were read."""
         stream = self._stream_of(log)
-        spread = Spread(seed=len(self._logs)) if log.reader.resolution_us >= SECOND_US else None
+        spread: Spread | None = None
         self._logs.append(log)
         try:
             for records in ahead(log.reader.read(log.source)):
+                # Some formats tell only while they are read how fine stamps are.
+                if spread is None and log.reader.resolution_us >= SECOND_US:
+                    spread = Spread(seed=len(self._logs) - 1)
                 self._take_records(log, records, stream, spread, last=False)
                 yield self._counts.records_read
         except Unreadable as error:

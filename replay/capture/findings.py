@@ -50,21 +50,22 @@ class Findings:
         self._timed += len(duration) - duration.null_count
         fastest = pc.min(duration).as_py()
         if fastest is not None:
-            self._fastest_us = min(fastest, self._fastest_us or fastest)
+            known_us = fastest if self._fastest_us is None else self._fastest_us
+            self._fastest_us = min(fastest, known_us)
 
     def lines(self, reader: Reader) -> list[str]:
         """One sentence for each finding."""
         found = sorted(reader.notes)
+        all_logged = _ALL_LOGGED.get(reader.dialect, _EVERYTHING)
         fastest_us = self._fastest_us or 0
         if self._timed >= _ENOUGH and fastest_us >= _THRESHOLD_US:
             found.append(
                 f"no statement took less than {fastest_us / 1e3:g} ms: a threshold seems to hide "
-                f"quicker ones, which make most of the load; set {_ALL_LOGGED[reader.dialect]}"
+                f"quicker ones, which make most of the load; set {all_logged}"
             )
         if self._untimed and not self._timed:
             found.append(
-                "no statement has a duration, so 1.0 cannot be compared with; "
-                f"set {_ALL_LOGGED[reader.dialect]}"
+                f"no statement has a duration, so 1.0 cannot be compared with; set {all_logged}"
             )
         elif self._untimed > self._timed:
             found.append(f"{self._untimed:,} of {self._untimed + self._timed:,} statements have no "
@@ -89,6 +90,7 @@ class Findings:
         return found
 
 
+_EVERYTHING = "what the log is exported from to hold every statement with its duration"
 _ALL_LOGGED = {
     "postgres": "log_min_duration_statement = 0",
     "mysql": "slow_query_log = ON, long_query_time = 0, min_examined_row_limit = 0",

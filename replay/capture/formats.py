@@ -4,17 +4,37 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from replay.capture.mysql_general import MysqlGeneral
+from replay.capture.mysql_slow import MysqlSlow
 from replay.capture.postgres_csv import PostgresCsv
 from replay.capture.postgres_json import PostgresJson
 from replay.capture.postgres_stderr import PostgresStderr
+from replay.capture.postgres_wrapped import PostgresWrapped
 from replay.capture.record import Reader, ReaderOptions, Recognised
+from replay.capture.redshift_audit import RedshiftAudit
+from replay.capture.redshift_sys import RedshiftSys
+from replay.capture.tabular_csv import TabularCsv
+from replay.capture.tabular_jsonl import TabularJsonl
+from replay.capture.tabular_parquet import TabularParquet
 from replay.errors import UsageError
 
-READERS: tuple[type[Reader], ...] = (PostgresCsv, PostgresJson, PostgresStderr,)
+READERS: tuple[type[Reader], ...] = (
+    PostgresCsv,
+    PostgresJson,
+    PostgresStderr,
+    PostgresWrapped,
+    RedshiftSys,
+    RedshiftAudit,
+    MysqlSlow,
+    MysqlGeneral,
+    TabularCsv,
+    TabularJsonl,
+    TabularParquet,
+)
 """Those whose evidence cannot be mistaken first. Where one server writes several, the first here
 is the one that tells most."""
 
-FORMATS = ("auto", *(reader.name for reader in READERS))
+FORMATS = ("auto", *dict.fromkeys(reader.name for reader in READERS))
 
 
 def recognise(head: bytes, options: ReaderOptions, *, log_format: str) -> Recognised | None:

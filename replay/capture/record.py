@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, Self
@@ -78,6 +78,9 @@ class ReaderOptions:
     columns: Path | None = None
     chosen: bool = False
     """The user named the format: no evidence is asked for."""
+    since: datetime | None = None
+    until: datetime | None = None
+    """Statements outside are not wanted: a reader that can spares reading them."""
 
 
 class Recognised(NamedTuple):

@@ -175,6 +175,7 @@ def find_sources(names: Sequence[str]) -> list[Source]:
     Raises:
         Unreadable: a name stands for nothing.
         Unreachable: AWS does not answer.
+        UsageError: a URL holds a password or is none.
     """
     found: list[Source] = []
     for name in names:
@@ -189,6 +190,10 @@ def find_sources(names: Sequence[str]) -> list[Source]:
             from replay.capture.cloudwatch import find_streams
 
             found += find_streams(name)
+        elif scheme in ("redshift", "redshift+serverless"):
+            from replay.capture.redshift_source import find_views
+
+            found.append(find_views(name))
         else:
             found += _find_files(name)
     return found
@@ -208,7 +213,7 @@ def _find_files(name: str) -> list[Source]:
         raise Unreadable(
             f"`{name}` is no log: no file has that name",
             hint="name files, globs, directories, s3://BUCKET/PREFIX, cloudwatch://GROUP, "
-            "or `-` for standard input",
+            "redshift://HOST/DATABASE, or `-` for standard input",
         )
     return [
         Source(uri=str(entry), name=entry.name, open_raw=partial(_open_file, entry))

@@ -24,16 +24,20 @@ _LITERAL, _LIST, _WHOLE = "\x01", "\x02", "\x02"
 """Signs in keys: a literal, a list of them, and at the front that the text is its own key."""
 
 _WORD = r"[A-Za-z_\x{80}-\x{10FFFF}][\w$\x{80}-\x{10FFFF}]*"
-_STRING = r"(?:[bBxXnN]|[uU]&)?'(?:[^']|'')*'|[eE]'(?:[^'\\]|''|\\(?s:.))*'"
-_MYSQL_STRING = r"'(?:[^'\\]|''|\\(?s:.))*'|\"(?:[^\"\\]|\"\"|\\(?s:.))*\""
+_EDGE = r"(^|[^\w$.\x{80}-\x{10FFFF}])"
+"""What stands before a literal that would else be the end of a word."""
+_PLAIN = r"'(?:[^']|'')*'"
+_PREFIXED = r"(?:[bBxXnN]|[uU]&)'(?:[^']|'')*'|[eE]'(?:[^'\\]|''|\\(?s:.))*'"
+_MYSQL = r"'(?:[^'\\]|''|\\(?s:.))*'|\"(?:[^\"\\]|\"\"|\\(?s:.))*\""
 _QUOTED = r"\"(?:[^\"]|\"\")*\"|`(?:[^`]|``)*`"
-_NUMBER = r"0[xX][0-9a-fA-F]+|(?:\d[\d_]*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
+_NUMBER = r"(?:0[xX][0-9a-fA-F]+|\d[\d_]*(?:\.\d*)?(?:[eE][+-]?\d+)?)"
+_FRACTION = r"\.\d+(?:[eE][+-]?\d+)?"
 _COMMENT = r"--[^\n]*|/\*(?s:.)*?\*/"
 # What neither expression can follow: dollar quotes, comments that nest or stay open, our own marks.
 _ODD = r"\$[^\d]|\$$|[\x01\x02]"
 _ODD_COMMENT = r"/\*|\*/"
 _IN_LIST = re.compile(
-    rf"(?<![\w$\x80-\U0010FFFF])([iI][nN]{_LITERAL}\s*\(\s*)[-+]?{_LITERAL}"
+    rf"(?<![\w$\x80-\U0010FFFF])([iI][nN]\s*\(\s*)[-+]?{_LITERAL}"
     rf"(?:\s*,\s*[-+]?{_LITERAL})*(\s*\))"
 )
 
@@ -43,13 +47,17 @@ class Templater:
 
     def __init__(self, *, dialect: str) -> None:
         self._dialect = dialect
-        strings = f"{_MYSQL_STRING}|{_STRING}" if dialect == "mysql" else _STRING
-        comments = f"{_COMMENT}|#[^\n]*" if dialect == "mysql" else _COMMENT
-        self._comment_signs = (b"--", b"/*", *([b"#"] if dialect == "mysql" else []))
+        mysql = dialect == "mysql"
+        strings = f"{_MYSQL}|{_PREFIXED}|{_PLAIN}" if mysql else f"{_PREFIXED}|{_PLAIN}"
+        plain = _MYSQL if mysql else _PLAIN
+        self._comment_signs = (b"--", b"/*", *([b"#"] if mysql else []))
         self._has_comment = "|".join(re.escape(sign.decode()) for sign in self._comment_signs)
+        comments = f"{_COMMENT}|#[^\n]*" if mysql else _COMMENT
         self._comments = f"({strings}|{_QUOTED}|{_WORD})|{comments}"
-        kept = rf"\$\d+|{_QUOTED}|{_WORD}"
-        self._literals = f"{strings}|({kept})|{_NUMBER}"
+        # Words are passed over, not matched: that is what makes a key cheap.
+        self._literals = (
+            rf"{plain}|({_QUOTED}|\$\d+)|{_FRACTION}|{_EDGE}(?:{_PREFIXED}|{_PLAIN}|{_NUMBER})"
+        )
         self._keys: dict[str, int] = {}
         self._numbers: dict[str, int] = {}
         self.ids: list[str] = []
@@ -99,7 +107,7 @@ class Templater:
             some = pc.replace_substring_regex(some, self._comments, r"\1 ")
             odd[commented] |= mask(pc.match_substring_regex(some, _ODD_COMMENT))
             bare = pc.replace_with_mask(sql, pa.array(commented), some)
-        keys = pc.replace_substring_regex(bare, self._literals, r"\1" + _LITERAL)
+        keys = pc.replace_substring_regex(bare, self._literals, r"\1\2" + _LITERAL)
         if not odd.any():
             return keys
         return pc.if_else(pa.array(odd), pc.binary_join_element_wise(_WHOLE, sql, ""), keys)

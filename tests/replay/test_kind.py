@@ -50,7 +50,7 @@ MYSQL = {
     "SHOW TABLES": ("utility", []),
     "USE db1": ("utility", []),
     "SELECT GET_LOCK('a', 1)": ("call", []),
-    "REPLACE INTO t VALUES (1)": ("insert", ["t"]),
+    "REPLACE INTO t VALUES (1)": ("insert", []),
     "LOAD DATA INFILE 'x' INTO TABLE t": ("other", []),
     "SELECT * FROM t LOCK IN SHARE MODE": ("update", ["t"]),
 }

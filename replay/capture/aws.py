@@ -1,0 +1,92 @@
+"""AWS as boto3 is configured: its clients, and what its errors mean to a user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import botocore.session
+from botocore import exceptions
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from replay.errors import FourstepError, Unreachable, Unreadable
+
+ERRORS = (BotoCoreError, ClientError)
+"""What requests raise."""
+_ATTEMPTS = 5
+_HINT = (
+    "check the name; say who you are by a profile (AWS_PROFILE) or credentials (AWS_ACCESS_KEY_ID "
+    "and AWS_SECRET_ACCESS_KEY), and where by a region (AWS_DEFAULT_REGION); "
+    "`aws sts get-caller-identity` shows what is configured"
+)
+_REFUSED = frozenset(
+    {
+        "AuthFailure",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "InvalidToken",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+        "TokenRefreshRequired",
+        "UnrecognizedClientException",
+    }
+)
+"""Codes of S3 and CloudWatch that are about who asks, not about what is asked for."""
+_NOT_LET_IN = (
+    exceptions.CredentialRetrievalError,
+    exceptions.NoCredentialsError,
+    exceptions.PartialCredentialsError,
+    exceptions.SSOError,
+    exceptions.TokenRetrievalError,
+)
+_SILENT = (exceptions.ConnectionError, exceptions.HTTPClientError)
+
+
+def client(service: str, *, region: str | None = None) -> Any:  # noqa: ANN401  made at run time
+    """A client of an AWS service; profile, credentials, endpoint and region are boto3's own.
+
+    Raises:
+        BotoCoreError: the profile or the region is missing.
+        Unreachable: the endpoint is no URL.
+    """
+    session = botocore.session.get_session()
+    retries: dict[str, Any] = {"mode": "adaptive"}
+    if session.get_config_variable("max_attempts") is None:
+        retries["total_max_attempts"] = _ATTEMPTS
+    config = Config(connect_timeout=10, read_timeout=60, retries=retries)
+    try:
+        return session.create_client(service, region_name=region, config=config)
+    except ValueError as error:
+        raise Unreachable(f"AWS's {service} has no usable endpoint", hint=_HINT) from error
+
+
+@contextmanager
+def listing(subject: str) -> Iterator[None]:
+    """Around the first look at a bucket or a log group.
+
+    Raises:
+        Unreachable: for whatever AWS answers but a list.
+    """
+    try:
+        yield
+    except ERRORS as error:
+        raise Unreachable(f"`{subject}` cannot be reached", hint=_HINT) from error
+
+
+def failure(subject: str, error: Exception, *, opens: bool = False) -> FourstepError:
+    """What one of ERRORS means while one log is read.
+
+    Unreachable where we are not let in at all, or where with `opens` AWS does not answer, for other
+    logs will fare no better; Unreadable where this log is gone, forbidden or breaks off.
+    """
+    code = error.response["Error"]["Code"] if isinstance(error, ClientError) else None
+    refused = isinstance(error, _NOT_LET_IN) or code in _REFUSED
+    if refused or (opens and isinstance(error, _SILENT)):
+        return Unreachable(f"`{subject}` cannot be reached", hint=_HINT)
+    return Unreadable(f"`{subject}` cannot be read")
