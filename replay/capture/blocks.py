@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 import numpy as np
@@ -106,6 +106,25 @@ def extract(texts: pa.StringArray, pattern: str) -> dict[str, pa.StringArray]:
     found = pc.extract_regex(texts, pattern)
     names = [found.type.field(i).name for i in range(found.type.num_fields)]
     return dict(zip(names, found.flatten(), strict=True))
+
+
+def in_halves(
+    records: pa.StringArray,
+    lines: Ints,
+    parse: Callable[[pa.StringArray, Ints], pa.Table],
+    give_up: Callable[[pa.StringArray, Ints], pa.Table],
+) -> list[pa.Table]:
+    """Records parsed together, or in halves until what raises ArrowInvalid is a record alone."""
+    try:
+        return [parse(records, lines)]
+    except pa.ArrowInvalid:
+        if len(records) == 1:
+            return [give_up(records, lines)]
+    middle = len(records) // 2
+    return [
+        *in_halves(records[:middle], lines[:middle], parse, give_up),
+        *in_halves(records[middle:], lines[middle:], parse, give_up),
+    ]
 
 
 def mask(condition: pa.BooleanArray) -> Bools:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ClassVar, Self
 
 import numpy as np
@@ -18,7 +19,7 @@ import pyarrow.compute as pc
 from pyarrow import csv
 
 from replay.capture import postgres_message
-from replay.capture.blocks import BlockReader, bytes_of, mask
+from replay.capture.blocks import BlockReader, bytes_of, in_halves, mask
 from replay.capture.record import (
     NO_RECORDS,
     Bools,
@@ -49,7 +50,6 @@ _HEADER = re.compile(
     _STAMP + rb'(?:"[^"]*")?,(?:"[^"]*")?,\d*,(?:"[^"]*")?,[0-9a-f]+\.[0-9a-f]+,\d+,'
 )
 _STARTS_WITH_STAMP = "^" + _STAMP.decode()
-_QUOTED = re.compile(r'"[^"]*(?:"|$)')
 _QUOTE, _COMMA, _NEWLINE, _DASH, _COLON = b'",\n-:'
 Bytes = npt.NDArray[np.uint8]
 
@@ -115,7 +115,7 @@ class PostgresCsv(BlockReader):
         usual = int(_columns(records[:1])[0])
         if usual in COLUMNS and _stamped(records).all():
             try:
-                return self._parse_alike(records, lines, usual)
+                return self._parse_alike(records, lines, count=usual)
             except pa.ArrowInvalid:
                 pass
         return self._parse_mixed(records, lines)
@@ -135,23 +135,15 @@ class PostgresCsv(BlockReader):
                 tables.append(_quarantined(records.filter(pa.array(bad)), lines[bad], reason))
         for count in np.unique(columns[whole]):
             alike = whole & (columns == count)
-            tables += self._parse_halves(records.filter(pa.array(alike)), lines[alike], int(count))
+            tables += in_halves(
+                records.filter(pa.array(alike)),
+                lines[alike],
+                partial(self._parse_alike, count=int(count)),
+                partial(_quarantined, reason="broken quoting"),
+            )
         return pa.concat_tables(tables).sort_by("line")
 
-    def _parse_halves(self, records: pa.StringArray, lines: Ints, count: int) -> list[pa.Table]:
-        """Halves until what Arrow cannot read is a record alone."""
-        try:
-            return [self._parse_alike(records, lines, count)]
-        except pa.ArrowInvalid:
-            if len(records) == 1:
-                return [_quarantined(records, lines, "broken quoting")]
-        middle = len(records) // 2
-        return [
-            *self._parse_halves(records[:middle], lines[:middle], count),
-            *self._parse_halves(records[middle:], lines[middle:], count),
-        ]
-
-    def _parse_alike(self, records: pa.StringArray, lines: Ints, count: int) -> pa.Table:
+    def _parse_alike(self, records: pa.StringArray, lines: Ints, *, count: int) -> pa.Table:
         """Records of `count` columns each.
 
         Raises:
@@ -210,5 +202,6 @@ def _fields(data: bytes, count: int) -> dict[str, pa.StringArray]:
 
 
 def _quarantined(records: pa.StringArray, lines: Ints, reason: str) -> pa.Table:
-    excerpts = [_QUOTED.sub('"…"', text[:2_000]).strip() for text in records.to_pylist()]
-    return quarantined(lines, reason, excerpts)
+    # Where quotes are broken nobody knows which text is a value: none is shown.
+    sizes = zip(_columns(records), pc.utf8_length(records).to_pylist(), strict=True)
+    return quarantined(lines, reason, [f"{n} columns, {size} characters" for n, size in sizes])

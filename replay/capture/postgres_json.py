@@ -16,7 +16,14 @@ import pyarrow.compute as pc
 from pyarrow import json as arrow_json
 
 from replay.capture import postgres_message
-from replay.capture.blocks import BlockReader, bytes_of, line_starts, mask, whole_lines
+from replay.capture.blocks import (
+    BlockReader,
+    bytes_of,
+    in_halves,
+    line_starts,
+    mask,
+    whole_lines,
+)
 from replay.capture.record import NO_RECORDS, Ints, ReaderOptions, Recognised, quarantined
 from replay.capture.stamp import stamps_us
 
@@ -44,7 +51,7 @@ _CLOUDNATIVE = {
     "query": "query",
     "application": "application_name",
 }
-_STAMP = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} "
+_STAMP = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} [A-Za-z0-9+:-]{1,9}$"
 _STAMP_CHARACTERS = len("2026-03-01 10:00:00.123")
 
 
@@ -96,18 +103,16 @@ class PostgresJson(BlockReader):
         """Objects as messages; lines that are none are quarantined."""
         if not len(records):
             return NO_RECORDS
-        try:
-            return self._parse(records, lines)
-        except pa.ArrowInvalid:
-            pass
-        names = self._names.values()
-        good = np.array([_readable(text, names, self.inside) for text in records.to_pylist()])
-        sizes = pc.utf8_length(records.filter(pa.array(~good))).to_pylist()
-        bad = quarantined(lines[~good], "not a JSON object", [f"{n} characters" for n in sizes])
-        if not good.any():
-            return bad
-        parsed = self._parse(records.filter(pa.array(good)), lines[good])
-        return pa.concat_tables([parsed, bad]).sort_by("line")
+        shaped = mask(pc.match_substring_regex(records, r"^\s*\{.*\}\s*$"))
+        tables = (
+            []
+            if shaped.all()
+            else [_quarantined(records.filter(pa.array(~shaped)), lines[~shaped])]
+        )
+        if shaped.any():
+            objects = records.filter(pa.array(shaped))
+            tables += in_halves(objects, lines[shaped], self._parse, _quarantined)
+        return tables[0] if len(tables) == 1 else pa.concat_tables(tables).sort_by("line")
 
     @property
     def _names(self) -> dict[str, str]:
@@ -156,10 +161,6 @@ def _object(text: bytes | str) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def _readable(text: str, names: Any, inside: str | None) -> bool:  # noqa: ANN401  a view of keys
-    """Whether Arrow will take the line: an object whose fields are texts."""
-    document = _object(text)
-    record = document if inside is None or document is None else document.get(inside, {})
-    return isinstance(record, dict) and all(
-        isinstance(record.get(name, ""), (str, type(None))) for name in names
-    )
+def _quarantined(records: pa.StringArray, lines: Ints) -> pa.Table:
+    sizes = pc.utf8_length(records).to_pylist()
+    return quarantined(lines, "not a JSON object", [f"{size} characters" for size in sizes])

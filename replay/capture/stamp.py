@@ -7,7 +7,6 @@ from datetime import UTC, timedelta, timezone, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -40,7 +39,7 @@ def stamps_us(
     `zones` has what each stamp says of its zone (empty or null: UTC); `zone` overrides it.
 
     Raises:
-        UsageError: a zone does not name one offset.
+        UsageError: the zone of most stamps does not name one offset; others are null.
     """
     naive = _naive(texts)
     if zone is not None:
@@ -49,13 +48,22 @@ def stamps_us(
     if zones is None:
         return local_us
     codes = pc.fill_null(zones, "").dictionary_encode()
-    offsets = [
-        _offset_us(offset_of_zone(name)) if name else 0 for name in codes.dictionary.to_pylist()
-    ]
-    if not any(offsets):
+    code = codes.indices.to_numpy()
+    unknown: UsageError | None = None
+    offsets: list[int | None] = []
+    for name in codes.dictionary.to_pylist():
+        try:
+            offsets.append(_offset_us(offset_of_zone(name)) if name else 0)
+        except UsageError as error:
+            unknown = error
+            offsets.append(None)
+    if not any(offset != 0 for offset in offsets):
         return local_us
-    shifts = np.array(offsets, dtype=np.int64)[codes.indices.to_numpy()]
-    return pc.subtract(local_us, pa.array(shifts))
+    shifts = pa.array(offsets, type=pa.int64()).take(pa.array(code))
+    # One damaged record does not make the whole log's zone unknown.
+    if unknown is not None and shifts.null_count * 2 > len(shifts):
+        raise unknown
+    return pc.subtract(local_us, shifts)
 
 
 def _naive(texts: pa.StringArray) -> pa.TimestampArray:

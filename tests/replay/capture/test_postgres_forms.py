@@ -25,7 +25,7 @@ WAYS = {
 }
 
 
-@pytest.fixture(scope="module", params=WAYS.values(), ids=WAYS.keys())
+@pytest.fixture(scope="module", params=list(WAYS.values()), ids=list(WAYS))
 def logs(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Path]]:
@@ -55,7 +55,7 @@ def ask(server: EmbeddedServer, number: int) -> None:
         session.execute("EXECUTE q(41, 'a, b')")
         for wrong in ("SELECT 1 / 0", "SELECT nothing\nFROM nowhere", "SELEC", "SELECT 'open"):
             with pytest.raises(psycopg.Error):
-                session.execute(wrong)  # type: ignore[arg-type]  # wrong on purpose
+                session.execute(wrong)
         with pytest.raises(psycopg.errors.DivisionByZero):
             session.execute("SELECT 1 / (%s::int - n) FROM generate_series(1, 3) n", ["2"])
         session.execute("DO $$ BEGIN RAISE NOTICE 'LOG:  no log\n2026-01-01'; END $$")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -87,11 +88,11 @@ def test_a_file_that_cannot_be_opened_says_why(tmp_path: Path) -> None:
 def test_reading_ahead_changes_neither_order_nor_errors() -> None:
     assert list(ahead(iter(range(100)))) == list(range(100))
 
-    def broken() -> object:
+    def broken() -> Iterator[int]:
         yield 1
         raise Unreadable("no more")
 
-    items = ahead(broken())  # type: ignore[arg-type]
+    items = ahead(broken())
     assert next(items) == 1
     with pytest.raises(Unreadable, match="no more"):
         next(items)
@@ -100,12 +101,12 @@ def test_reading_ahead_changes_neither_order_nor_errors() -> None:
 def test_who_stops_listening_stops_the_reading() -> None:
     made: list[int] = []
 
-    def endless() -> object:
+    def endless() -> Iterator[int]:
         for number in range(1_000_000):
             made.append(number)
             yield number
 
-    items = ahead(endless())  # type: ignore[arg-type]
+    items = ahead(endless())
     assert next(items) == 0
     items.close()  # type: ignore[attr-defined]
     assert len(made) < 10
