@@ -28,7 +28,11 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_MYSQL_STRING = re.compile(r"'(?:[^'\\]|''|\\.)*'|\"(?:[^\"\\]|\"\"|\\.)*\"", re.DOTALL)
+# Strings in which a backslash escapes: MySQL's, in either quote, and Redshift's.
+_BACKSLASHED = {
+    "mysql": re.compile(r"'(?:[^'\\]|''|\\.)*'|\"(?:[^\"\\]|\"\"|\\.)*\"", re.DOTALL),
+    "redshift": re.compile(r"'(?:[^'\\]|''|\\.)*'", re.DOTALL),
+}
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 
 _TIGHT_AFTER = frozenset("( . [ ::".split())
@@ -129,7 +133,8 @@ def split_quickly(sql: str, *, dialect: str) -> list[str] | None:
     parts = _QUICK.split(sql)
     between = "?".join(parts[::2])
     mysql = dialect == "mysql"
-    if _SLOW.search(between) or (mysql and ("\\" in sql or "#" in between)):
+    escapes = dialect in _BACKSLASHED and "\\" in sql
+    if escapes or _SLOW.search(between) or (mysql and "#" in between):
         return None
     if "`" in sql or ('"' in sql and not mysql):
         kept = parts[:1]
@@ -170,13 +175,12 @@ def scan(sql: str, dialect: str) -> list[Token]:
     """The tokens of a text; semicolons at its end are left out."""
     tokens: list[Token] = []
     position, end = 0, len(sql)
-    mysql = dialect == "mysql"
+    mysql, backslashed = dialect == "mysql", _BACKSLASHED.get(dialect)
     while position < end:
-        found = (_MYSQL_STRING.match(sql, position) if mysql else None) or _TOKEN.match(
-            sql, position
-        )
+        string = backslashed.match(sql, position) if backslashed else None
+        found = string or _TOKEN.match(sql, position)
         assert found is not None, "the operator alternative takes any character"
-        kind = "string" if found.re is _MYSQL_STRING else str(found.lastgroup)
+        kind = "string" if string else str(found.lastgroup)
         stop = found.end()
         if kind == "comment":
             stop = _comment_end(sql, position)

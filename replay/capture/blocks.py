@@ -12,8 +12,10 @@ import pyarrow.compute as pc
 
 from replay.capture.record import Bools, Ints, quarantined
 from replay.capture.source import Source
+from replay.errors import Unreadable
 
 BLOCK_BYTES = 4 << 20
+_AT_ONCE = 256 << 10
 _MOST_BLOCK_BYTES = 16 << 20
 _MOST_RECORD_BYTES = 64 << 20
 """A record about so long is quarantined: memory has to stay flat."""
@@ -44,24 +46,34 @@ class BlockReader(ABC):
     def read(self, source: Source) -> Iterator[pa.Table]:
         """Every record of a log, a block at a time."""
         with source.opened() as stream:
-            yield from read_records(stream, self)
+            yield from read_records(stream, self, whole=lambda: source.damage is None)
 
 
-def read_records(stream: BinaryIO, reader: BlockReader) -> Iterator[pa.Table]:
+def read_records(
+    stream: BinaryIO, reader: BlockReader, *, whole: Callable[[], bool] = lambda: True
+) -> Iterator[pa.Table]:
     """Every record of a log as tables of RECORDS, a block at a time.
 
-    Records with invalid UTF-8 or NUL and records too long to be held are QUARANTINED rows.
+    Records with invalid UTF-8 or NUL and records too long to be held are QUARANTINED rows, and so
+    is the last one of a log that breaks off, which `whole` says when it has ended: a statement cut
+    short must never run.
     """
     line, rest, want = 1, b"", BLOCK_BYTES
     while True:
-        data = stream.read(want)
-        block, last = rest + data, len(data) < want
+        data, failure = _read(stream, want)
+        block, ended = rest + data, failure is not None or len(data) < want
+        broken = ended and (failure is not None or not whole())
+        last = ended and not broken
         starts, end = reader.split(block, last=last) if block else (_NO_STARTS, 0)
-        if len(starts) or last:
-            yield _parse(reader, block[:end], starts, line, last=last)
+        if len(starts) or ended:
+            yield _parse(reader, block[:end], starts, line, last=ended)
             line += block.count(b"\n", 0, end)
         rest = block[end:]
-        if last:
+        if broken and rest:
+            yield quarantined(np.array([line]), "cut off", [f"{len(rest)} bytes"])
+        if failure is not None:
+            raise failure
+        if ended:
             return
         # A record longer than a block would be scanned again and again if blocks did not grow.
         want = min(max(BLOCK_BYTES, len(rest)), _MOST_BLOCK_BYTES)
@@ -69,6 +81,19 @@ def read_records(stream: BinaryIO, reader: BlockReader) -> Iterator[pa.Table]:
             yield quarantined(np.array([line]), "longer than 64 MB")
             line += rest.count(b"\n")
             rest = b""
+
+
+def _read(stream: BinaryIO, size: int) -> tuple[bytes, Unreadable | None]:
+    """So many bytes, or those up to the end, or up to where the source breaks."""
+    parts: list[bytes] = []
+    left = size
+    try:
+        while left and (part := stream.read(min(left, _AT_ONCE))):
+            parts.append(part)
+            left -= len(part)
+    except Unreadable as error:
+        return b"".join(parts), error
+    return b"".join(parts), None
 
 
 def line_starts(block: bytes) -> Ints:

@@ -119,7 +119,7 @@ class _Assembly:
                 self._take_records(log, records, stream, spread, last=False)
                 yield self._counts.records_read
         except Unreadable as error:
-            self.set_aside(log.source, "cannot be read to its end", str(error.__cause__ or ""))
+            self.set_aside(log.source, "cannot be read to its end", type(error.__cause__).__name__)
         if log.source.damage is not None:
             self.set_aside(log.source, "compression damaged", log.source.damage)
         if spread is not None:

@@ -94,9 +94,9 @@ def records(lines: Ints, columns: Mapping[str, pa.StringArray]) -> pa.Table:
     params = _params(detail, (what == What.STATEMENT) | (what == What.STEP))
     bad = params.bad & (what == What.STATEMENT)
     what[bad], reason[bad] = What.QUARANTINED, "bind values unreadable or cut"
-    excerpt = np.full(count, None, dtype=object)
-    for row in np.flatnonzero(bad):
-        excerpt[row] = normalise(text[row].as_py()).text
+    # Where quotes are misread nobody knows which words are a value: none is shown.
+    sizes = pc.binary_join_element_wise(pc.utf8_length(text).cast(pa.string()), "characters", " ")
+    excerpt = pc.if_else(pa.array(bad), sizes, pa.scalar(None, pa.string()))
     unbound = execute & (what == What.STATEMENT) & ~params.given
     unbound &= mask(pc.match_substring_regex(text, r"\$[1-9]"))
     for row in np.flatnonzero(unbound):
@@ -116,7 +116,7 @@ def records(lines: Ints, columns: Mapping[str, pa.StringArray]) -> pa.Table:
             "line": lines,
             "what": what,
             "reason": pa.array(reason, type=pa.string()),
-            "excerpt": pa.array(excerpt, type=pa.string()),
+            "excerpt": excerpt,
             "ends": pc.or_(timed, pa.array(failed)),
             "duration_us": duration_us,
             "error": pc.if_else(pa.array(failed), columns.get("sqlstate", absent), absent),

@@ -28,7 +28,11 @@ _EDGE = r"(^|[^\w$.\x{80}-\x{10FFFF}])"
 """What stands before a literal that would else be the end of a word."""
 _PLAIN = r"'(?:[^']|'')*'"
 _PREFIXED = r"(?:[bBxXnN]|[uU]&)'(?:[^']|'')*'|[eE]'(?:[^'\\]|''|\\(?s:.))*'"
-_MYSQL = r"'(?:[^'\\]|''|\\(?s:.))*'|\"(?:[^\"\\]|\"\"|\\(?s:.))*\""
+_BACKSLASHED = r"'(?:[^'\\]|''|\\(?s:.))*'"
+_PLAIN_IN = {
+    "mysql": rf"{_BACKSLASHED}|\"(?:[^\"\\]|\"\"|\\(?s:.))*\"",
+    "redshift": _BACKSLASHED,
+}
 _QUOTED = r"\"(?:[^\"]|\"\")*\"|`(?:[^`]|``)*`"
 _NUMBER = r"(?:0[xX][0-9a-fA-F]+|\d[\d_]*(?:\.\d*)?(?:[eE][+-]?\d+)?)"
 _FRACTION = r"\.\d+(?:[eE][+-]?\d+)?"
@@ -48,8 +52,8 @@ class Templater:
     def __init__(self, *, dialect: str) -> None:
         self._dialect = dialect
         mysql = dialect == "mysql"
-        strings = f"{_MYSQL}|{_PREFIXED}|{_PLAIN}" if mysql else f"{_PREFIXED}|{_PLAIN}"
-        plain = _MYSQL if mysql else _PLAIN
+        plain = _PLAIN_IN.get(dialect, _PLAIN)
+        strings = f"{plain}|{_PREFIXED}|{_PLAIN}"
         self._comment_signs = (b"--", b"/*", *([b"#"] if mysql else []))
         self._has_comment = "|".join(re.escape(sign.decode()) for sign in self._comment_signs)
         comments = f"{_COMMENT}|#[^\n]*" if mysql else _COMMENT

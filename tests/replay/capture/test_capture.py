@@ -103,6 +103,16 @@ def test_standard_input_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert workload.statements(["origin"])["origin"].to_pylist() == ["stdin:1"]
 
 
+def test_a_statement_that_damage_cuts_short_is_not_captured(tmp_path: Path) -> None:
+    text = "".join(stderr_log(f"statement: DELETE FROM t WHERE a = {n}") for n in range(5_000))
+    whole = gzip.compress(text.encode())
+    (tmp_path / "a.gz").write_bytes(whole[: len(whole) * 2 // 3])
+    workload = capture([str(tmp_path / "a.gz")], tmp_path / "w")
+    rows = workload.statements(["sql"])["sql"].to_pylist()
+    assert rows == [f"DELETE FROM t WHERE a = {n}" for n in range(len(rows))]
+    assert workload.counts.quarantined == {"cut off": 1, "compression damaged": 1}
+
+
 def test_damaged_gzip_keeps_what_came_before(tmp_path: Path) -> None:
     whole = gzip.compress("".join(statement(f"SELECT {n}") for n in range(5_000)).encode())
     (tmp_path / "a.gz").write_bytes(whole[: len(whole) * 2 // 3])
