@@ -113,7 +113,7 @@ class LogLinePrefix:
             head=f"{begins}(?:{main}|{parts}):  ",
             main=f"{begins}(?:{main}):  ",
             record=f"(?s){begins}(?P<severity>{main}|{parts}):  "
-            rf"(?:(?P<verbose>{_SQLSTATE}): )?(?P<message>.*?)\s*$",
+            rf"(?:(?P<verbose>{_SQLSTATE}): )?(?P<message>.*)$",
             names=frozenset(names),
         )
 

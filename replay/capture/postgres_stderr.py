@@ -126,7 +126,7 @@ class PostgresStderr(BlockReader):
         """Messages with their parts; what has no prefix is quarantined."""
         if not len(records):
             return NO_RECORDS
-        records = pc.replace_substring(records, "\n\t", "\n")
+        records = _without_tabs(records)
         found = extract(records, self.prefix.record)
         whole = mask(found["severity"].is_valid())
         tables = []
@@ -181,6 +181,15 @@ class PostgresStderr(BlockReader):
 _TO_MESSAGE = frozenset(
     "session at_us user database application severity sqlstate message detail query".split()
 )
+
+
+def _without_tabs(records: pa.StringArray) -> pa.StringArray:
+    """Records without the tab after each newline in them and without the one at their end."""
+    for end in ("\n", "\r"):
+        ended = pc.ends_with(records, end)
+        if pc.any(ended).as_py():
+            records = pc.if_else(ended, pc.utf8_slice_codeunits(records, 0, -1), records)
+    return pc.replace_substring(records, "\n\t", "\n")
 
 
 def _matches(pattern: str, lines: list[str]) -> list[bool]:

@@ -167,7 +167,8 @@ def _payload(line: str) -> str | None:
     text = entry.get("textPayload") if isinstance(entry, dict) else None
     if not isinstance(text, str):
         return None
+    text = text.removesuffix("\n")
     if re.match(_TIMELESS, text):
         stamp = str(entry.get("timestamp", "")).replace("T", " ")
         return f"{stamp[:19]}.{(stamp[20:23].rstrip('Z') or '0').ljust(3, '0')} UTC {text}"
-    return text.rstrip("\n")
+    return text

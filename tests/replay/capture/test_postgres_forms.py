@@ -59,7 +59,7 @@ def ask(server: EmbeddedServer, number: int) -> None:
         with pytest.raises(psycopg.errors.DivisionByZero):
             session.execute("SELECT 1 / (%s::int - n) FROM generate_series(1, 3) n", ["2"])
         session.execute("DO $$ BEGIN RAISE NOTICE 'LOG:  no log\n2026-01-01'; END $$")
-        session.execute("SELECT 1; SELECT 2")
+        session.execute("SELECT 1; SELECT 2  \n\n ")
         with session.transaction(), session.cursor("c") as cursor:
             cursor.execute("SELECT n FROM generate_series(1, 250) n")
             cursor.itersize = 100
@@ -94,7 +94,7 @@ def test_all_forms_give_the_same_workload(logs: dict[str, Path], tmp_path: Path)
     assert {row["sql"] for row in csv} >= {
         "SELECT CAST(41 AS int) + 1, CAST('a, b' AS text) || ', $1'",
         "SELECT 'two\nlines', '\ttab', E'\\\\n', \"é\" FROM (SELECT 1 AS \"é\") x",
-        "SELECT 1; SELECT 2",
+        "SELECT 1; SELECT 2  \n\n ",
     }
     errors = sorted(str(row["error"]) for row in csv if row["error"])
     assert errors == sorted(["22012", "42P01", "42601", "42601", "22012", "57014", "22P02"] * 3)
