@@ -31,7 +31,7 @@ _KEPT = "origin duration_us rows error user database application sql params".spl
 @dataclass(slots=True)
 class _Session:
     id: str
-    who: tuple[str | None, str | None]
+    user: str | None
     seq: int
     last_started_at_us: int = 0
 
@@ -73,11 +73,11 @@ class Sessions:
     def _sessions_of(self, block: _Block) -> list[_Session]:
         """The session of each group of the block's rows."""
         found = []
-        for key, who, anew, at_us in block.groups():
+        for key, user, anew, at_us in block.groups():
             session = self._open.get(key)
-            if session is None or anew or (not self._unique and _others(session.who, who)):
+            if session is None or anew or (not self._unique and _another(session.user, user)):
                 name = key if self._unique else f"{self._prefix}{key}@{_moment(at_us)}"
-                session = self._open[key] = _Session(name, who, self._seq_floor)
+                session = self._open[key] = _Session(name, user, self._seq_floor)
             found.append(session)
         return found
 
@@ -145,10 +145,10 @@ class _Block:
         before, now = self.what[:-1], self.what[1:]
         anew: Bools = (now == What.CONNECT) | (before == What.DISCONNECT)
         anew |= self.epoch[1:] != self.epoch[:-1]
-        for name in ("user", "database"):
-            codes = self.rows[name].combine_chunks().dictionary_encode().indices
-            code = pc.fill_null(codes, -1).to_numpy()
-            anew |= (code[1:] != code[:-1]) & (code[1:] >= 0) & (code[:-1] >= 0)
+        # Another database is none: MySQL's USE goes from one to the next.
+        users = self.rows["user"].combine_chunks().dictionary_encode().indices
+        user = pc.fill_null(users, -1).to_numpy()
+        anew |= (user[1:] != user[:-1]) & (user[1:] >= 0) & (user[:-1] >= 0)
         return anew
 
     @property
@@ -253,13 +253,11 @@ class _Block:
         return np.where(latest >= self.first, latest, -1)
 
     def groups(self) -> Any:  # noqa: ANN401  an iterator of a tuple for each group
-        """Key, user and database, whether the session begins here, and when."""
-        rows = pa.array(self.first)
-        who = zip(
-            *(self.rows[name].take(rows).to_pylist() for name in ("user", "database")), strict=True
-        )
+        """Key, user, whether the session begins here, and when."""
+        users = self.rows["user"].take(pa.array(self.first)).to_pylist()
         keys = [self._keys[code] for code in self._key[self.first]]
-        return zip(keys, who, self._anew.tolist(), self.at_us[self.first].tolist(), strict=True)
+        stamps = self.at_us[self.first].tolist()
+        return zip(keys, users, self._anew.tolist(), stamps, strict=True)
 
     def disconnected(self) -> list[str]:
         """Keys whose session has ended by the block's end."""
@@ -319,8 +317,8 @@ def _running_maximum(values: Ints, group: Ints) -> Ints:
     return largest
 
 
-def _others(known: tuple[str | None, str | None], who: tuple[str | None, str | None]) -> bool:
-    return any(a is not None and b is not None and a != b for a, b in zip(known, who, strict=True))
+def _another(known: str | None, user: str | None) -> bool:
+    return known is not None and user is not None and known != user
 
 
 def _moment(at_us: int) -> str:
