@@ -17,7 +17,7 @@ from pyarrow import ipc
 
 from replay.workload import INCOMING
 
-_ROWS_AT_ONCE = 100_000
+_ROWS_AT_ONCE = 50_000
 """About so many rows are sorted at a time; memory is a few times theirs."""
 _EVERY = 500
 """One start in so many is remembered, to cut time into stretches of equal rows."""
@@ -48,6 +48,8 @@ class Unsorted:
             with ipc.new_stream(self._file, INCOMING, options=_PACKED) as stream:
                 stream.write_table(part, max_chunksize=_ROWS_AT_ONCE)
             self._places.append((begins, self._file.tell() - begins))
+        # Arrow keeps what is freed, at times several times what is in use.
+        pa.default_memory_pool().release_unused()
 
     def close(self) -> None:
         """Nothing is added or read any more."""
@@ -79,3 +81,4 @@ class Unsorted:
             if parts:
                 rows = pa.Table.from_batches(parts)
                 yield rows.take(pc.sort_indices(rows, sort_keys=_ORDER))
+        pa.default_memory_pool().release_unused()

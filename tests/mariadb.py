@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from getpass import getuser
 from pathlib import Path
@@ -50,14 +50,12 @@ class Session:
 
     def __init__(self, path: Path, *, user: str, database: str) -> None:
         self.thread = ""
-        self._socket = socket.socket(socket.AF_UNIX)
-        try:
+        with ExitStack() as undo:
+            self._socket = undo.enter_context(socket.socket(socket.AF_UNIX))
             self._socket.connect(str(path))
             self._stream = self._socket.makefile("rb")
             self._log_in(user, database)
-        except BaseException:
-            self._socket.close()
-            raise
+            undo.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -106,22 +104,19 @@ class Session:
         self._check(self._receive())
 
     def _finish(self) -> int:
+        """Read all results; returns the error's number, or 0."""
+        ends, status = 0, 0
         while True:
             packet = self._receive()
             if packet[0] == _ERROR:
                 return int(struct.unpack_from("<H", packet, 1)[0])
-            if packet[0] == 0:
+            if packet[0] == 0 and not ends:
                 return 0
-            ends, status = 0, 0
-            while ends < 2:
-                packet = self._receive()
-                if packet[0] == _ERROR:
-                    return int(struct.unpack_from("<H", packet, 1)[0])
-                if packet[0] == _EOF and len(packet) < 9:
-                    ends += 1
-                    status = struct.unpack_from("<H", packet, 3)[0]
-            if not status & _MORE_RESULTS:
+            if packet[0] == _EOF and len(packet) < 9:
+                ends, status = ends + 1, struct.unpack_from("<H", packet, 3)[0]
+            if ends == 2 and not status & _MORE_RESULTS:
                 return 0
+            ends %= 2
 
     def _check(self, packet: bytes) -> bytes:
         assert packet[0] != _ERROR, packet[9:].decode(errors="replace")
@@ -170,11 +165,8 @@ def mariadb_server() -> Iterator[MariaDB]:
 
 def _await(server: MariaDB, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + _START_S
-    while True:
-        try:
-            with server.connect():
-                return
-        except (FileNotFoundError, ConnectionRefusedError):
-            assert process.poll() is None, "mariadbd stopped as it started"
-            assert time.monotonic() < deadline, "mariadbd does not answer"
-            time.sleep(0.05)
+    while process.poll() is None and time.monotonic() < deadline:
+        with suppress(FileNotFoundError, ConnectionRefusedError), server.connect():
+            return
+        time.sleep(0.05)
+    raise AssertionError("mariadbd does not answer")

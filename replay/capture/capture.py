@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -30,6 +31,7 @@ from replay.workload import INCOMING, CaptureCounts, Workload
 from replay.workload_writer import TemplateText, WorkloadWriter
 
 _NO_RECORDS = RECORDS.append(pa.field("origin", pa.string())).empty_table()
+_TWIN = "also logged as"
 _Span = tuple[int | None, int | None]
 _CONTINUES_WITHIN_US = 2 * SECOND_US
 """A log that begins this little before another ends goes on with its sessions."""
@@ -95,7 +97,7 @@ class _Assembly:
         self._kinds: list[str] = []
         self._streams: list[_Stream] = []
         self._logs: list[Log] = []
-        self._main_span: _Span = (None, None)
+        self._main_spans: dict[str, _Span] = {}
 
     def set_aside(self, source: Source, reason: str, excerpt: str = "") -> None:
         """Count what cannot be read of a log as one record."""
@@ -159,19 +161,27 @@ class _Assembly:
             )
 
     def _without_twins(self, log: Log, records: pa.Table) -> pa.Table:
-        """Where a server logs the same in two formats at a time, only one of them counts."""
+        """Where a server logs the same in two formats at a time, only one of them counts.
+
+        One server's formats begin with the same word: postgres-csv, postgres-stderr.
+        """
         main = self._logs[0].reader
+        if log.reader.name.partition("-")[0] != main.name.partition("-")[0]:
+            return records
         at_us = records["at_us"]
         if log.reader is main:
             span = pc.min_max(at_us.filter(pc.is_valid(records["sql"])))
-            self._main_span = _wider(self._main_span, (span["min"].as_py(), span["max"].as_py()))
+            known = self._main_spans.get(log.source.uri, (None, None))
+            spanned = _wider(known, (span["min"].as_py(), span["max"].as_py()))
+            self._main_spans[log.source.uri] = spanned
             return records
-        low, high = self._main_span
-        if low is None:
-            return records
-        twins = pc.and_(pc.greater_equal(at_us, low), pc.less_equal(at_us, high))
-        twins = pc.and_(pc.fill_null(twins, False), pc.less(records["what"], int(What.SKIPPED)))
-        reason = pa.scalar(f"also logged as {main.name}", pa.string())
+        twins = pa.array(np.zeros(len(records), dtype=np.bool_))
+        for low, high in self._main_spans.values():
+            if low is not None:
+                within = pc.and_(pc.greater_equal(at_us, low), pc.less_equal(at_us, high))
+                twins = pc.or_(twins, pc.fill_null(within, False))
+        twins = pc.and_(twins, pc.less(records["what"], int(What.SKIPPED)))
+        reason = pa.scalar(f"{_TWIN} {main.name}", pa.string())
         for name, value in (("what", pa.scalar(int(What.SKIPPED), pa.int8())), ("reason", reason)):
             at = records.schema.get_field_index(name)
             column = pc.if_else(twins, value, records[name])
@@ -221,6 +231,16 @@ class _Assembly:
         self._streams.append(stream)
         return stream
 
+    def _told_twins(self) -> list[str]:
+        twins = sum(n for reason, n in self._counts.skipped.items() if reason.startswith(_TWIN))
+        if not twins:
+            return []
+        return [
+            f"{twins:,} records of the time of a {self._reader.name} log stand in logs of another "
+            "format, and are taken for the same server's; if they are not, capture them by "
+            "themselves"
+        ]
+
     def commit(self, useless: Sequence[Source]) -> Workload:
         """Write what is left and the manifest."""
         for stream in self._streams:
@@ -246,7 +266,7 @@ class _Assembly:
                 ],
                 "timestamps": {"meaning": reader.meaning, "resolution_us": reader.resolution_us},
                 "counts": counts.as_json(),
-                "findings": self._findings.lines(reader),
+                "findings": [*self._findings.lines(reader), *self._told_twins()],
                 "redaction": self._redactor.mode,
             }
         )

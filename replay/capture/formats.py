@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from replay.capture.mysql_general import MysqlGeneral
-from replay.capture.mysql_slow import MysqlSlow
+from replay.capture.mysql.general import MysqlGeneral
+from replay.capture.mysql.slow import MysqlSlow
 from replay.capture.postgres_csv import PostgresCsv
 from replay.capture.postgres_json import PostgresJson
 from replay.capture.postgres_stderr import PostgresStderr
 from replay.capture.postgres_wrapped import PostgresWrapped
 from replay.capture.record import Reader, ReaderOptions, Recognised
-from replay.capture.redshift_audit import RedshiftAudit
-from replay.capture.redshift_sys import RedshiftSys
-from replay.capture.tabular_csv import TabularCsv
-from replay.capture.tabular_jsonl import TabularJsonl
-from replay.capture.tabular_parquet import TabularParquet
+from replay.capture.redshift.audit import RedshiftAudit
+from replay.capture.redshift.system import RedshiftSys
+from replay.capture.tabular.readers import TabularCsv, TabularJsonl, TabularParquet
 from replay.errors import UsageError
 
 READERS: tuple[type[Reader], ...] = (

@@ -8,6 +8,7 @@ record ends it, because no quoted text can hold a comma followed by a single dou
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import ClassVar, Self
@@ -187,13 +188,25 @@ def _columns(records: pa.StringArray) -> Ints:
 def _fields(data: bytes, count: int) -> dict[str, pa.StringArray]:
     """The columns that are wanted; empty and quoted empty are both empty."""
     names = [_NAMES.get(n, f"column {n}") for n in range(count)]
-    wanted = [name for n, name in _NAMES.items() if n < count]
+    return csv_columns(data, names, [name for n, name in _NAMES.items() if n < count])
+
+
+def csv_columns(
+    data: bytes, names: Sequence[str], wanted: Sequence[str], *, delimiter: str = ","
+) -> dict[str, pa.StringArray]:
+    """Columns of CSV without a header as texts.
+
+    Raises:
+        pa.ArrowInvalid: a row has not as many columns as `names`, or its quotes are broken.
+    """
     table = csv.read_csv(
         pa.BufferReader(data),
         read_options=csv.ReadOptions(
             column_names=names, block_size=len(data) + 1, use_threads=False
         ),
-        parse_options=csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
+        parse_options=csv.ParseOptions(
+            delimiter=delimiter, newlines_in_values=True, ignore_empty_lines=False
+        ),
         convert_options=csv.ConvertOptions(
             include_columns=wanted, column_types=dict.fromkeys(wanted, pa.string())
         ),

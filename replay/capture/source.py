@@ -191,7 +191,7 @@ def find_sources(names: Sequence[str]) -> list[Source]:
 
             found += find_streams(name)
         elif scheme in ("redshift", "redshift+serverless"):
-            from replay.capture.redshift_source import find_views
+            from replay.capture.redshift.views import find_views
 
             found.append(find_views(name))
         else:

@@ -204,7 +204,7 @@ class FullDisk:
             raise OSError(errno.ENOSPC, "No space left on device")
         return self._file.write(data)
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  as the file has it
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
 
 

@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replay.capture import redshift_views
 from replay.capture.capture import capture
 from replay.capture.filter import Filter
-from replay.capture.redshift_source import find_views
-from replay.capture.redshift_text import join_chunks, unescaped
-from replay.errors import Unreachable, UsageError
+from replay.capture.redshift import views
+from replay.capture.redshift.system import text_of
+from replay.capture.redshift.views import find_views
+from replay.errors import UsageError
 from replay.target.embedded import EmbeddedServer
 
 SYS = """
@@ -30,7 +29,7 @@ CREATE TABLE sys_query_history (user_id int, query_id bigint, transaction_id big
 CREATE TABLE sys_query_text (query_id bigint, sequence int, text char(4000));
 CREATE TABLE sys_connection_log (event char(50), record_time timestamp, session_id int,
     database_name char(50), user_name char(50), application_name char(250),
-    driver_version char(250), global_session_id char(36));
+    global_session_id char(36));
 """
 STL = """
 CREATE TABLE stl_query (userid int, query int, xid bigint, pid int, database char(32),
@@ -40,7 +39,7 @@ CREATE TABLE stl_utilitytext (userid int, xid bigint, pid int, starttime timesta
     endtime timestamp, sequence int, text char(200));
 CREATE TABLE stl_ddltext (LIKE stl_utilitytext);
 CREATE TABLE stl_connection_log (event char(50), recordtime timestamp, pid int, dbname char(50),
-    username char(50), authmethod char(32));
+    username char(50), sessionid char(36), application_name char(250));
 """
 SESSION = "03e74c8e-c3cb-4a98-a3d9-0123456789ab"
 
@@ -126,46 +125,22 @@ def test_a_statement_has_its_start_duration_rows_and_session(
     assert source["records"] == 2
 
 
-def test_long_texts_are_put_together_before_they_are_read(sys_views: Views, tmp_path: Path) -> None:
-    texts = [
-        "select '" + "x" * 3_991 + "\n'",  # the first chunk ends within an escape
-        "select '" + "x" * 3_990 + " " * 20 + "'",  # and within significant spaces
-        "select '" + "\\" * 9_000 + "\n'",
-        "select '" + "é" * 4_100 + "'",
-        "select 1 -- " + "y" * 3_988,
-    ]
-    for number, text in enumerate(texts):
-        sys_views.ask(number, text)
-    rows, _ = sys_views.capture(tmp_path / "w")
-    assert [row["sql"] for row in rows] == texts
-
-
-def test_how_a_statement_ended_is_told_without_its_values(sys_views: Views, tmp_path: Path) -> None:
+def test_what_ended_otherwise_or_must_not_be_replayed_is_told_without_its_values(
+    sys_views: Views, tmp_path: Path
+) -> None:
     sys_views.ask(1, "select 1", status="failed", error_message="bad 'secret'", returned_rows=-1)
-    sys_views.ask(2, "select 2", status="canceled")
-    sys_views.ask(3, "select 3", status="running")
-    sys_views.ask(4, "select 4")
-    rows, manifest = sys_views.capture(tmp_path / "w")
-    assert [row["error"] for row in rows] == ["failed", "canceled", None]
-    assert rows[0]["rows"] is None
-    assert manifest["counts"]["skipped"] == {"still running": 1}
-    assert "secret" not in json.dumps(rows, default=str)
-
-
-def test_what_cannot_or_must_not_be_replayed_is_counted(sys_views: Views, tmp_path: Path) -> None:
-    sys_views.ask(1, "select 1")
-    sys_views.ask(2, "******", elapsed_time=-1)
-    sys_views.ask(3, "")
-    sys_views.ask(4, "padb_fetch_sample: select 1")
-    sys_views.ask(5, "fetch 10 in c")
+    sys_views.ask(2, "select 2", status="running")
+    sys_views.ask(3, "******", elapsed_time=-1)
+    sys_views.ask(4, "")
+    sys_views.ask(5, "padb_fetch_sample: select 1")
     sys_views.ask(6, "select 1", username="rdsdb")
     sys_views.ask(7, "select '" + "x" * 9_000 + "'")
     sys_views.connection.execute("DELETE FROM sys_query_text WHERE query_id = 7 AND sequence = 1")
-    rows, manifest = sys_views.capture(tmp_path / "w")
-    assert [row["sql"] for row in rows] == ["select 1"]
+    (row,), manifest = sys_views.capture(tmp_path / "w")
+    assert (row["sql"], row["error"], row["rows"]) == ("select 1", "failed", None)
     assert manifest["counts"]["skipped"] == {
+        "still running": 1,
         "internal statement": 1,
-        "cursor fetch": 1,
         "internal user": 1,
     }
     assert manifest["counts"]["quarantined"] == {
@@ -174,23 +149,10 @@ def test_what_cannot_or_must_not_be_replayed_is_counted(sys_views: Views, tmp_pa
     }
 
 
-def test_a_process_id_is_used_again(sys_views: Views, tmp_path: Path) -> None:
-    sys_views.connect("initiating session", "10:00:01.1", global_session_id=SESSION)
-    sys_views.connect("disconnecting session", "10:00:02.1", global_session_id=SESSION)
-    sys_views.connect("initiating session", "10:00:02.2")
-    sys_views.ask(2, "select 1", start_time="2026-03-01 10:00:02.05")
-    sys_views.ask(3, "select 2", start_time="2026-03-01 10:00:02.25")
-    sys_views.ask(4, "select 3", start_time="2026-03-01 10:00:03", username="bob")
-    rows, _ = sys_views.capture(tmp_path / "w")
-    assert rows[0]["session_id"] == SESSION
-    assert rows[1]["session_id"].startswith("7@20260301T100002.2")
-    assert rows[2]["session_id"] == "7:bob:dev"
-
-
 def test_only_the_window_is_read_in_stretches(
     sys_views: Views, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redshift_views, "_ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(views, "_ROWS_AT_ONCE", 3)
     for number in range(40):
         at = datetime(2026, 3, 1, 10, number // 2, 30 * (number % 2), number)
         sys_views.ask(number, f"select {number}", start_time=at)
@@ -206,60 +168,47 @@ def test_only_the_window_is_read_in_stretches(
     assert manifest["counts"]["records_read"] == 5
 
 
-def test_a_user_who_may_not_read_connections_is_told_so(sys_views: Views, tmp_path: Path) -> None:
-    run = sys_views.connection.execute
-    run("DROP ROLE IF EXISTS analyst")
-    run("CREATE ROLE analyst LOGIN")
-    try:
-        run("GRANT SELECT ON sys_query_history, sys_query_text TO analyst")
-        sys_views.ask(1, "select 1")
-        sys_views.url = sys_views.url.replace("//postgres@", "//analyst@")
-        (row,), manifest = sys_views.capture(tmp_path / "w")
-    finally:
-        run("DROP OWNED BY analyst")
-        run("DROP ROLE analyst")
+def test_who_may_not_read_connections_is_told_so(sys_views: Views, tmp_path: Path) -> None:
+    sys_views.connection.execute("DROP TABLE sys_connection_log")
+    sys_views.ask(1, "select 1")
+    (row,), manifest = sys_views.capture(tmp_path / "w")
     assert row["session_id"] == "7:ann:dev"
-    findings = " ".join(manifest["findings"])
-    assert "no connection log could be read" in findings
-    assert "SYSLOG ACCESS UNRESTRICTED" in findings
+    assert any("SYSLOG ACCESS UNRESTRICTED" in line for line in manifest["findings"])
 
 
 def test_old_clusters_are_read_through_stl_views(stl_views: Views, tmp_path: Path) -> None:
-    def chunks(view: str, text: str, **values: Any) -> None:
+    def tell(view: str, text: str, at: float, **values: Any) -> None:
         escaped = escape(text)
+        row: dict[str, Any] = {
+            "starttime": f"2026-03-01 10:00:0{at}",
+            "endtime": "2026-03-01 10:00:09",
+        }
+        row |= {"userid": 10, "pid": 7}
+        if view == "stl_query":
+            texts = {"query": values["xid"]}
+            more = {"database": "dev", "aborted": 0, "querytxt": escaped[:4000]}
+            stl_views.add("stl_query", **row | more | texts | values)
+            view = "stl_querytext"
+        else:
+            texts = row | values
         for begin in range(0, len(escaped), 200):
-            part = {"sequence": begin // 200, "text": escaped[begin : begin + 200]}
-            stl_views.add(view, **values, **part)
+            stl_views.add(view, **texts, sequence=begin // 200, text=escaped[begin : begin + 200])
 
-    def ask(number: int, text: str, **values: Any) -> None:
-        row = {"userid": 10, "query": number, "xid": number, "pid": 7, "database": "dev"}
-        row |= {"starttime": f"2026-03-01 10:00:{number:02}", "aborted": 0}
-        row |= {"endtime": f"2026-03-01 10:00:{number:02}.5", "querytxt": escape(text)[:4000]}
-        stl_views.add("stl_query", **row | values)
-        chunks("stl_querytext", text, query=number)
-
-    other = {"userid": 10, "pid": 7, "endtime": "2026-03-01 10:00:09"}
     long = "select '" + "a " * 2_496 + "\n'"
     comment = "comment on table t is '" + "b" * 176 + "   c'"  # a chunk ends in spaces
-    ask(1, "select 1")
-    ask(3, long, aborted=1)
-    ask(5, "create table t as select 1")
-    chunks("stl_utilitytext", "begin", xid=2, starttime="2026-03-01 10:00:00.2", **other)
-    chunks("stl_utilitytext", "commit", xid=2, starttime="2026-03-01 10:00:08", **other)
-    chunks("stl_ddltext", comment, xid=4, starttime="2026-03-01 10:00:04", **other)
-    chunks(
-        "stl_ddltext",
-        "create table t as select 1",
-        xid=5,
-        starttime="2026-03-01 10:00:05.1",
-        **other,
-    )
+    tell("stl_utilitytext", "begin", 0.2, xid=2)
+    tell("stl_query", "select 1", 1, xid=1)
+    tell("stl_query", long, 3, xid=3, aborted=1)
+    tell("stl_ddltext", comment, 4, xid=4)
+    tell("stl_query", "create table t as select 1", 5, xid=5)
+    tell("stl_ddltext", "create table t as select 1", 5.1, xid=5)
+    tell("stl_utilitytext", "commit", 8, xid=2)
     rows, manifest = stl_views.capture(tmp_path / "w")
     assert [row["sql"] for row in rows] == [
         "begin", "select 1", long, comment, "create table t as select 1", "commit",
     ]  # fmt: skip
     assert [row["error"] for row in rows] == [None, None, "aborted", None, None, None]
-    assert rows[1]["duration_us"] == 500_000
+    assert rows[1]["duration_us"] == 8_000_000
     assert {row["session_id"] for row in rows} == {"7:postgres:dev"}
     assert manifest["counts"]["skipped"] == {"logged twice": 1}
     assert any("2 to 5 days" in line for line in manifest["findings"])
@@ -271,11 +220,6 @@ def test_a_database_without_such_views_is_refused(
     url = f"redshift:///postgres?user=postgres&host={embedded_empty.directory}&port=5432"
     with pytest.raises(UsageError, match="neither SYS_QUERY_HISTORY nor STL_QUERY"):
         capture([url], tmp_path / "w")
-
-
-def test_a_server_that_is_not_there_cannot_be_reached(tmp_path: Path) -> None:
-    with pytest.raises(Unreachable):
-        capture([f"redshift://a@/b?host={tmp_path}"], tmp_path / "w")
 
 
 @pytest.mark.parametrize("url", ["redshift://a:secret@h/b", "redshift://h/b?password=secret"])
@@ -295,8 +239,8 @@ def test_a_url_names_redshifts_port_and_a_certificate_to_check() -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.text(st.sampled_from("a \\n\n\ré€😀"), max_size=40), st.integers(4, 9), st.randoms())
-def test_texts_in_chunks_of_any_width_come_back(text: str, width: int, random: Any) -> None:
+@given(st.text(st.sampled_from("a \\n\n\ré€😀"), max_size=40), st.integers(4, 9))
+def test_texts_in_chunks_of_any_width_come_back(text: str, width: int) -> None:
     data = escape(text).encode() + b"."
     chunks = [(at // width, data[at : at + width]) for at in range(0, len(data), width)]
     # Before a longer character, spaces that are gone look like room that was left.
@@ -305,19 +249,22 @@ def test_texts_in_chunks_of_any_width_come_back(text: str, width: int, random: A
         (number, chunk.rstrip(b" ") if then.isascii() else chunk)
         for (number, chunk), then in zip(chunks, thens, strict=True)
     ]
-    random.shuffle(stripped)
-    joined = join_chunks(stripped, width=width)
-    assert joined is not None
-    assert unescaped(pa.array([joined.decode()])).to_pylist() == [text + "."]
-
-
-def test_a_chunk_without_room_for_a_whole_character_is_short() -> None:
-    assert join_chunks([(0, b"abc"), (1, "é".encode())], width=4) == "abcé".encode()
-    assert join_chunks([(0, b"abc"), (1, b"d")], width=4) == b"abc d"
+    assert text_of(stripped, width=width) == text + "."
 
 
 @pytest.mark.parametrize(
-    "chunks", [[], [(1, b"a")], [(0, b"a"), (2, b"b")], [(0, b"a"), (0, b"b")]]
+    ("chunks", "text"),
+    [
+        ([(1, "é".encode()), (0, b"abc")], "abcé"),
+        ([(0, b"abc"), (1, b"d")], "abc d"),
+        ([(None, None)], None),
+        ([(1, b"a")], None),
+        ([(0, b"a"), (0, b"b")], None),
+        ([(0, b"a"), (2, b"b")], None),
+        ([(0, b"\xc3")], None),
+    ],
 )
-def test_a_text_that_lacks_chunks_is_none(chunks: list[tuple[int, bytes]]) -> None:
-    assert join_chunks(chunks, width=4) is None
+def test_what_lacks_a_chunk_is_no_text(
+    chunks: list[tuple[int | None, bytes | None]], text: str | None
+) -> None:
+    assert text_of(chunks, width=4) == text

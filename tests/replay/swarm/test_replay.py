@@ -80,12 +80,12 @@ def ended(process: subprocess.Popen[str], tmp_path: Path) -> Ended:
     return Ended(code=process.returncode, text=text, run=Run(tmp_path / "run"))
 
 
-def replay(tmp_path: Path, *options: str, **how: Any) -> Ended:  # noqa: ANN401  as locust takes it
+def replay(tmp_path: Path, *options: str, **how: Any) -> Ended:
     with locust(tmp_path, *options, **how) as process:
         return ended(process, tmp_path)
 
 
-def failed(tmp_path: Path, *options: str, **how: Any) -> tuple[int, str]:  # noqa: ANN401
+def failed(tmp_path: Path, *options: str, **how: Any) -> tuple[int, str]:
     with locust(tmp_path, *options, **how) as process:
         text, _ = process.communicate(timeout=BOUND_S)
         return process.returncode, text

@@ -50,7 +50,7 @@ def _check(name: str, text: str) -> None:
     assert text == path.read_text(encoding="utf-8")
 
 
-def _rounded(value: Any) -> Any:  # noqa: ANN401
+def _rounded(value: Any) -> Any:
     """The document to six digits and without paths: processors differ in the last bits of exp."""
     if isinstance(value, dict):
         return {key: "WORKLOAD" if key == "uri" else _rounded(v) for key, v in value.items()}

@@ -1,0 +1,1 @@
+"""Capture from Redshift: its audit log files and its system views."""

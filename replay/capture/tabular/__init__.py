@@ -1,0 +1,1 @@
+"""Logs that are tables: CSV, JSON lines and Parquet, whose columns a map explains."""
