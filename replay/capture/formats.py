@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from replay.capture.mysql.general import MysqlGeneral
 from replay.capture.mysql.slow import MysqlSlow
-from replay.capture.postgres_csv import PostgresCsv
-from replay.capture.postgres_json import PostgresJson
-from replay.capture.postgres_stderr import PostgresStderr
-from replay.capture.postgres_wrapped import PostgresWrapped
+from replay.capture.postgres.csvlog import PostgresCsv
+from replay.capture.postgres.jsonlog import PostgresJson
+from replay.capture.postgres.stderr import PostgresStderr
+from replay.capture.postgres.wrapped import PostgresWrapped
 from replay.capture.record import Reader, ReaderOptions, Recognised
 from replay.capture.redshift.audit import RedshiftAudit
 from replay.capture.redshift.system import RedshiftSys

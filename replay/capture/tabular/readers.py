@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from pyarrow import parquet
 
 from replay.capture.blocks import BlockReader, bytes_of, line_starts, read_records, whole_lines
-from replay.capture.postgres_csv import csv_columns
+from replay.capture.postgres.csvlog import csv_columns
 from replay.capture.record import NO_RECORDS, Ints, quarantined
 from replay.capture.tabular.map import NEEDED, ColumnMap
 from replay.capture.tabular.table import Tabular, first_fault, json_texts

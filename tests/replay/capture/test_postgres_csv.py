@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replay.capture.postgres_csv import PostgresCsv
-from replay.capture.postgres_message import expand_execute, parameters_of
+from replay.capture.postgres.csvlog import PostgresCsv
+from replay.capture.postgres.message import expand_execute, parameters_of
 from replay.capture.record import ReaderOptions, What
 from replay.errors import UsageError
 from tests.replay.capture.records import rows_of

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replay.capture.log_line_prefix import USUAL, LogLinePrefix, find_prefix
+from replay.capture.postgres.log_line_prefix import USUAL, LogLinePrefix, find_prefix
 from replay.capture.record import What
 from replay.errors import UsageError
 from tests.replay.capture.records import rows_of

@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from replay.capture import postgres_message
 from replay.capture.blocks import BlockReader, bytes_of, in_halves, mask
+from replay.capture.postgres import message
 from replay.capture.record import (
     NO_RECORDS,
     Bools,
@@ -157,7 +157,7 @@ class PostgresCsv(BlockReader):
         texts = pc.utf8_slice_codeunits(stamp, 0, _STAMP_CHARACTERS)
         zones = pc.utf8_slice_codeunits(stamp, _STAMP_CHARACTERS + 1)
         at_us = stamps_us(texts, zones, zone=self.options.zone)
-        return postgres_message.records(lines, {**fields, "at_us": at_us})
+        return message.records(lines, {**fields, "at_us": at_us})
 
 
 def _cut(block: bytes, data: Bytes, newlines: Ints, inside: Bools) -> int | None:

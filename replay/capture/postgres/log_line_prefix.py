@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from replay.capture.postgres_message import SEVERITIES
+from replay.capture.postgres.message import SEVERITIES
 from replay.errors import UsageError
 
 PARTS = ("DETAIL", "HINT", "QUERY", "CONTEXT", "LOCATION", "STATEMENT", "BACKTRACE")

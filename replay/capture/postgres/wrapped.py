@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from replay.capture.blocks import bytes_of, extract, line_starts, mask, strings_at, whole_lines
-from replay.capture.log_line_prefix import LogLinePrefix, find_prefix
-from replay.capture.postgres_stderr import PostgresStderr
+from replay.capture.postgres.log_line_prefix import LogLinePrefix, find_prefix
+from replay.capture.postgres.stderr import PostgresStderr
 from replay.capture.record import Bools, Ints, ReaderOptions, Recognised, quarantined
 
 _SYSLOG = (

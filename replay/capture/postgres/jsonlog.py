@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import json as arrow_json
 
-from replay.capture import postgres_message
 from replay.capture.blocks import (
     BlockReader,
     bytes_of,
@@ -24,6 +23,7 @@ from replay.capture.blocks import (
     mask,
     whole_lines,
 )
+from replay.capture.postgres import message
 from replay.capture.record import NO_RECORDS, Ints, ReaderOptions, Recognised, quarantined
 from replay.capture.stamp import stamps_us
 
@@ -150,7 +150,7 @@ class PostgresJson(BlockReader):
             pc.utf8_slice_codeunits(stamp, _STAMP_CHARACTERS + 1),
             zone=self.options.zone,
         )
-        return postgres_message.records(lines, columns)
+        return message.records(lines, columns)
 
 
 def _object(text: bytes | str) -> dict[str, Any] | None:

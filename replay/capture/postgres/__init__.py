@@ -1,0 +1,1 @@
+"""PostgreSQL's log in all its forms."""
