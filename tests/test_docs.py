@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from argparse import ArgumentParser
+import subprocess
+import sys
 from pathlib import Path
-from typing import cast
 
 import pytest
-from locust.argument_parser import LocustArgumentParser
 
+from replay.capture.tabular.map import read_column_map
 from replay.errors import ExitCode
 from replay.run import SAMPLES
-from replay.swarm.options import add_options
 from replay.workload import STATEMENTS, TEMPLATES
 from reports.cli import fourstep
 
@@ -30,16 +29,34 @@ def test_every_exit_code_is_in_the_readme() -> None:
     assert listed == {int(code) for code in ExitCode}
 
 
+# In a process of its own: importing Locust patches the standard library under everything else.
+OPTIONS = """
+from locust.argument_parser import LocustArgumentParser
+from replay.swarm.options import add_options
+parser = LocustArgumentParser()
+add_options(parser)
+for action in parser._actions:
+    print(action.option_strings[-1], getattr(action, "env_var", None))
+"""
+
+
 def test_every_option_of_a_replay_is_documented_with_its_variable() -> None:
-    parser = LocustArgumentParser()
-    add_options(parser)
+    command = [sys.executable, "-c", OPTIONS]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     text = (ROOT / "docs" / "replay.md").read_text()
-    for action in cast(ArgumentParser, parser)._actions:
-        name = action.option_strings[-1]
-        if name in ("--help",):
-            continue
+    options = dict(line.split() for line in printed.splitlines())
+    assert options.pop("--help") == "None"
+    assert "--workload" in options
+    for name, variable in options.items():
         assert f"`{name}" in text, name
-        assert f"`{getattr(action, 'env_var', None)}`" in text, name
+        assert f"`{variable}`" in text, name
+
+
+def test_the_column_map_in_the_docs_is_one(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "capture.md").read_text()
+    path = tmp_path / "map.toml"
+    path.write_text(text.partition("```toml\n")[2].partition("```")[0])
+    assert set(read_column_map(path).columns) == {"sql", "at", "session", "user", "duration"}
 
 
 @pytest.mark.parametrize(

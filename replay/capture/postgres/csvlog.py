@@ -157,7 +157,7 @@ class PostgresCsv(BlockReader):
         texts = pc.utf8_slice_codeunits(stamp, 0, _STAMP_CHARACTERS)
         zones = pc.utf8_slice_codeunits(stamp, _STAMP_CHARACTERS + 1)
         at_us = stamps_us(texts, zones, zone=self.options.zone)
-        return message.records(lines, {**fields, "at_us": at_us})
+        return message.records(lines, {**fields, "at_us": at_us}, self.notes)
 
 
 def _cut(block: bytes, data: Bytes, newlines: Ints, inside: Bools) -> int | None:

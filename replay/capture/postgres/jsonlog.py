@@ -150,7 +150,7 @@ class PostgresJson(BlockReader):
             pc.utf8_slice_codeunits(stamp, _STAMP_CHARACTERS + 1),
             zone=self.options.zone,
         )
-        return message.records(lines, columns)
+        return message.records(lines, columns, self.notes)
 
 
 def _object(text: bytes | str) -> dict[str, Any] | None:

@@ -36,6 +36,11 @@ _BEGINNINGS = (
     (r"fastpath function call: ", What.SKIPPED, "fast-path call"),
     (r"AUDIT: ", What.SKIPPED, "audit"),
 )
+# Settings that decide which statements a log holds, and how much of them.
+_CHANGED = re.compile(
+    r'^parameter "(log_(?:min_duration|statement|duration|transaction_sample|parameter_max)\w*)" '
+    r"changed to (\S+)"
+)
 _PREPARE = re.compile(
     r"prepare: PREPARE\s+(?:\"(?:[^\"]|\"\")*\"|\S+?)\s*(\([^)]*\))?\s+AS\s+", re.I
 )
@@ -48,11 +53,12 @@ _CUT = "..."
 """What ends a value that `log_parameter_max_length` cut: inside its quotes."""
 
 
-def records(lines: Ints, columns: Mapping[str, pa.StringArray]) -> pa.Table:
+def records(lines: Ints, columns: Mapping[str, pa.StringArray], notes: set[str]) -> pa.Table:
     """Rows of RECORDS from the fields of log records.
 
     `columns` needs `severity` and `message`, and takes `sqlstate`, `detail`, `query` (the SQL of an
     error), and those of RECORDS that tell time, session and user. Null and empty are the same.
+    `notes` gets what a user must know.
     """
     count = len(lines)
     absent = pa.nulls(count, pa.string())
@@ -79,7 +85,7 @@ def records(lines: Ints, columns: Mapping[str, pa.StringArray]) -> pa.Table:
     bare = other & empty & mask(timed)
     what[bare], reason[bare] = What.OUTCOME, "duration of earlier record"
     if other.any():
-        _name_others(other & ~bare, text, what, reason)
+        _name_others(other & ~bare, text, what, reason, notes)
     statement = (simple | execute) & ~empty
     reason[(simple | execute) & empty] = "empty statement"
     what[statement] = What.STATEMENT
@@ -140,11 +146,18 @@ def _name_others(
     text: pa.StringArray,
     what: npt.NDArray[np.int8],
     reason: npt.NDArray[np.object_],
+    notes: set[str],
 ) -> None:
     rows = np.flatnonzero(other)
     if not len(rows):
         return
     texts = text.take(pa.array(rows))
+    changed = pc.filter(texts, pc.match_substring_regex(texts, _CHANGED.pattern))
+    for message in changed.to_pylist():
+        found = _CHANGED.match(message)
+        assert found is not None, "both are the same expression"
+        notes.add(f"while 1.0 logged, {found[1]} was changed to {found[2]}: what the log holds "
+                  "differs before and after")  # fmt: skip
     for beginning, kind, name in _BEGINNINGS:
         fits = rows[mask(pc.match_substring_regex(texts, "^(?:" + beginning + ")"))]
         what[fits], reason[fits] = kind, name

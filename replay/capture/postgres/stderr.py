@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from replay.capture.blocks import BlockReader, extract, line_starts, mask, strings_at
 from replay.capture.postgres import message
 from replay.capture.postgres.log_line_prefix import PARTS, LogLinePrefix, find_prefix
+from replay.capture.postgres.message import ERRORS
 from replay.capture.record import (
     NO_RECORDS,
     Bools,
@@ -156,7 +157,7 @@ class PostgresStderr(BlockReader):
         chosen = {
             name: texts.filter(mains) for name, texts in columns.items() if name in _TO_MESSAGE
         }
-        tables = [message.records(lines[~is_part], chosen)]
+        tables = [message.records(lines[~is_part], chosen, self.notes)]
         if is_part.any():
             reason = np.where(
                 target[is_part] < 0, "part of an unknown record", "part of earlier record"
@@ -219,7 +220,7 @@ def _parts(found: dict[str, pa.StringArray], target: Ints, part: str) -> pa.Stri
 
 def _told(sqlstate: pa.StringArray, message: pa.StringArray, severity: pa.StringArray) -> Any:  # noqa: ANN401
     """SQLSTATEs; where the log has none, one the message tells, or else the severity."""
-    untold = pc.and_(pc.is_in(severity, pa.array(message.ERRORS)), pc.equal(sqlstate, ""))
+    untold = pc.and_(pc.is_in(severity, pa.array(ERRORS)), pc.equal(sqlstate, ""))
     if not mask(untold).any():
         return sqlstate
     told = severity

@@ -321,6 +321,11 @@ FINDINGS = {
         statement("SELECT 1", second=30) + statement("SELECT 2", second=2),
         "stamps go back 1 times by more than 5 s, at most 28.0 s",
     ),
+    "sampling": (
+        record('parameter "log_statement_sample_rate" changed to "0.1"')
+        + record("duration: 1.000 ms  statement: S"),
+        'log_statement_sample_rate was changed to "0.1"',
+    ),
     "pids": (stderr_log("duration: 1.000 ms  statement: S"), "no disconnections are logged"),
 }
 
