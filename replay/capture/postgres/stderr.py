@@ -34,6 +34,7 @@ from replay.errors import UsageError
 
 _LINES_TRIED = 500
 _MAINS_KEPT = 50
+_TAIL_LINES = 4_000
 # Where neither %e nor verbose messages tell an error's SQLSTATE, its words do for the usual ones.
 _SQLSTATES = (
     (r"^canceling statement due to", "57014"),
@@ -115,9 +116,14 @@ class PostgresStderr(BlockReader):
         if not block.endswith(b"\n"):
             # A line cut by the block's end may be a head that cannot be told yet.
             heads[-1] = False
-        mains = np.flatnonzero(heads & mask(pc.match_substring_regex(lines, self.prefix.main)))
-        mains = mains[mains > 0]
-        if not len(mains):
+        # Only the block's last lines decide where it ends, but for a record longer than they are.
+        for tail in (max(len(lines) - _TAIL_LINES, 0), 0):
+            is_main = mask(pc.match_substring_regex(lines[tail:], self.prefix.main))
+            mains = np.flatnonzero(heads[tail:] & is_main) + tail
+            mains = mains[mains > 0]
+            if len(mains):
+                break
+        else:
             return starts[:0], 0
         end = int(starts[mains[-min(_MAINS_KEPT, (len(mains) + 1) // 2)]])
         begins = starts[heads]
@@ -145,20 +151,22 @@ class PostgresStderr(BlockReader):
         columns: dict[str, Any] = dict(found)
         columns["session"] = session = self._sessions(found)
         is_part = mask(pc.is_in(found["severity"], pa.array(PARTS)))
-        target = _main_before(session, is_part)
-        for name, part in (("detail", "DETAIL"), ("query", "STATEMENT")):
-            columns[name] = _parts(found, target, part)
+        has_parts = bool(is_part.any())
+        if has_parts:
+            target = _main_before(session, is_part)
+            for name, part in (("detail", "DETAIL"), ("query", "STATEMENT")):
+                columns[name] = _parts(found, target, part)
         sqlstate = found["verbose"]
         if "sqlstate" in found:
             sqlstate = pc.if_else(pc.equal(sqlstate, ""), found["sqlstate"], sqlstate)
         columns["sqlstate"] = _told(sqlstate, found["message"], found["severity"])
         columns["at_us"] = self._at_us(found)
-        mains = pa.array(~is_part)
-        chosen = {
-            name: texts.filter(mains) for name, texts in columns.items() if name in _TO_MESSAGE
-        }
+        chosen = {name: texts for name, texts in columns.items() if name in _TO_MESSAGE}
+        if has_parts:
+            mains = pa.array(~is_part)
+            chosen = {name: texts.filter(mains) for name, texts in chosen.items()}
         tables = [message.records(lines[~is_part], chosen, self.notes)]
-        if is_part.any():
+        if has_parts:
             reason = np.where(
                 target[is_part] < 0, "part of an unknown record", "part of earlier record"
             )
