@@ -33,8 +33,16 @@ def print_json(document: Any) -> None:  # noqa: ANN401  whatever JSON can hold
 @click.command()
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option("-o", "--output", "out", type=click.Path(path_type=Path), required=True)
-@click.option("--format", "log_format", default="auto", show_default=True)
-@click.option("--log-line-prefix", help="PostgreSQL's setting, where it is not recognised")
+@click.option(
+    "--format",
+    "log_format",
+    default="auto",
+    show_default=True,
+    metavar="FORMAT",
+    help="postgres-csv|postgres-json|postgres-stderr|mysql-slow|mysql-general|redshift-audit|"
+    "redshift-sys|csv|jsonl|parquet",
+)
+@click.option("--log-line-prefix", help="PostgreSQL's setting, where it is none of the usual ones")
 @click.option(
     "--columns", type=click.Path(path_type=Path), help="what columns of csv, jsonl, parquet mean"
 )
@@ -73,7 +81,9 @@ def capture(
 ) -> None:
     """Read the logs of 1.0 and write a workload.
 
-    SOURCE is a file, a glob, a directory, or - for standard input; gzip is recognised.
+    SOURCE is a file, a glob, a directory, - for standard input, s3://BUCKET/PREFIX,
+    cloudwatch://GROUP or redshift://USER@HOST/DATABASE (the system views). The format is told
+    by content, and so is compression.
     """
     from replay.capture.capture import capture as capture_logs
     from replay.capture.filter import Filter
