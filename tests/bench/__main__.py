@@ -9,8 +9,8 @@ start included.
 
 from __future__ import annotations
 
-import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -31,6 +31,15 @@ from tests.bench.traces import (
     written,
 )
 
+PEAK = """
+import pathlib, runpy, sys
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+finally:
+    status = pathlib.Path("/proc/self/status").read_text()
+    print(next(line for line in status.splitlines() if "VmHWM" in line), file=sys.stderr)
+"""
 RUNS = 3
 """Of each capture; the median counts."""
 
@@ -54,11 +63,11 @@ def main(statements: int) -> None:
             theirs = [peer, "-f", "-c", "-o", parsed, str(log)] if peer and form == "csvlog" else []
             # In turn, so that what else the machine does falls on both.
             runs = [(_timed(ours), _timed(theirs) if theirs else None) for _ in range(RUNS)]
-            ours_s = median(mine[0] for mine, _ in runs)
-            peak_mb = max(mine[1] for mine, _ in runs)
+            ours_s = median(mine for mine, _ in runs)
+            peak_mb = _peak_mb(ours)
             ratio = ""
             if theirs:
-                theirs_s = median(other[0] for _, other in runs if other)
+                theirs_s = median(other for _, other in runs if other)
                 only_parsing = f"pgreplay -f, which only parses: {size_mb / theirs_s:.0f} MB/s"
                 ratio = f"{theirs_s / ours_s:.2f} of {only_parsing}"
             captured = statements // 2 if form == "slow log" else statements
@@ -69,7 +78,7 @@ def main(statements: int) -> None:
         if not peer:
             sys.exit("pgreplay is not installed: no ratios")
         host = host_of(server)
-        theirs_s, _ = _timed([peer, "-r", "-j", "-s", "1000000", "-h", host, parsed])
+        theirs_s = _timed([peer, "-r", "-j", "-s", "1000000", "-h", host, parsed])
         print(f"  {rate * theirs_s / statements:.2f} of pgreplay's {statements / theirs_s:,.0f}")
 
 
@@ -87,21 +96,23 @@ def _replay(server: EmbeddedServer, directory: Path) -> float:
     return float(len(done_us) / (np.max(done_us) - np.min(sent_us)) * 1e6)
 
 
-def _timed(command: list[str]) -> tuple[float, float]:
-    """Seconds of a whole process, and its peak memory in MB."""
+def _timed(command: list[str]) -> float:
+    """Seconds of a whole process."""
     began_s = time.monotonic()
-    child = os.posix_spawn(
-        command[0] if "/" in command[0] else str(shutil.which(command[0])),
-        command,
-        os.environ,
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_WRONLY, 0) for number in (1, 2)
-        ],
+    run(command)
+    return time.monotonic() - began_s
+
+
+def _peak_mb(command: list[str]) -> float:
+    """Peak memory of `python -m MODULE …`, by its own word: what wait() tells counts its parent's.
+
+    Linux only.
+    """
+    _, _, module, *arguments = command
+    told = subprocess.run(
+        [sys.executable, "-c", PEAK, module, *arguments], capture_output=True, text=True, check=True
     )
-    _, status, usage = os.wait4(child, 0)
-    if status:
-        sys.exit(f"{' '.join(command)} failed")
-    return time.monotonic() - began_s, usage.ru_maxrss / 1024
+    return int(told.stderr.splitlines()[-1].split()[1]) / 1024
 
 
 def _fourstep() -> list[str]:
