@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import BinaryIO, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -14,18 +17,22 @@ from replay.capture.record import Bools, Ints, quarantined
 from replay.capture.source import Source
 from replay.errors import Unreadable
 
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 2 << 20
 _AT_ONCE = 256 << 10
 _MOST_BLOCK_BYTES = 16 << 20
 _MOST_RECORD_BYTES = 64 << 20
 """A record about so long is quarantined: memory has to stay flat."""
 
+_PARSED_AT_ONCE = 2
 _NEWLINE = 10
 _NO_STARTS: Ints = np.zeros(0, dtype=np.int64)
 
 
 class BlockReader(ABC):
     """A format whose records can be told apart by looking at bytes: see `Reader`."""
+
+    blocks_alone: ClassVar[bool] = False
+    """`parse` remembers nothing from block to block, so that two may be parsed at a time."""
 
     @abstractmethod
     def split(self, block: bytes, *, last: bool) -> tuple[Ints, int]:
@@ -58,6 +65,31 @@ def read_records(
     is the last one of a log that breaks off, which `whole` says when it has ended: a statement cut
     short must never run.
     """
+    pieces = _pieces(stream, reader, whole)
+    if not reader.blocks_alone:
+        for piece in pieces:
+            yield piece()
+        return
+    failure: Unreadable | None = None
+    waiting: deque[Future[pa.Table]] = deque()
+    with ThreadPoolExecutor(_PARSED_AT_ONCE) as pool:
+        try:
+            for piece in pieces:
+                waiting.append(pool.submit(piece))
+                if len(waiting) > _PARSED_AT_ONCE:
+                    yield waiting.popleft().result()
+        except Unreadable as error:
+            failure = error
+        while waiting:
+            yield waiting.popleft().result()
+    if failure is not None:
+        raise failure
+
+
+def _pieces(
+    stream: BinaryIO, reader: BlockReader, whole: Callable[[], bool]
+) -> Iterator[Callable[[], pa.Table]]:
+    """What makes the table of each block, in the log's order."""
     line, rest, want = 1, b"", BLOCK_BYTES
     while True:
         data, failure = _read(stream, want)
@@ -66,11 +98,11 @@ def read_records(
         last = ended and not broken
         starts, end = reader.split(block, last=last) if block else (_NO_STARTS, 0)
         if len(starts) or ended:
-            yield _parse(reader, block[:end], starts, line, last=ended)
+            yield partial(_parse, reader, block[:end], starts, line, last=ended)
             line += block.count(b"\n", 0, end)
         rest = block[end:]
         if broken and rest:
-            yield quarantined(np.array([line]), "cut off", [f"{len(rest)} bytes"])
+            yield partial(quarantined, np.array([line]), "cut off", [f"{len(rest)} bytes"])
         if failure is not None:
             raise failure
         if ended:
@@ -78,7 +110,7 @@ def read_records(
         # A record longer than a block would be scanned again and again if blocks did not grow.
         want = min(max(BLOCK_BYTES, len(rest)), _MOST_BLOCK_BYTES)
         if len(rest) > _MOST_RECORD_BYTES:
-            yield quarantined(np.array([line]), "longer than 64 MB")
+            yield partial(quarantined, np.array([line]), "longer than 64 MB")
             line += rest.count(b"\n")
             rest = b""
 

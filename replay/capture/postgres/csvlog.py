@@ -66,6 +66,7 @@ class PostgresCsv(BlockReader):
     options: ReaderOptions
 
     name: ClassVar[str] = "postgres-csv"
+    blocks_alone: ClassVar[bool] = True
     dialect: str = "postgres"
     meaning: str = "derived"
     unique_sessions: bool = True

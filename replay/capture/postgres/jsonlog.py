@@ -67,6 +67,7 @@ class PostgresJson(BlockReader):
     inside: str | None = None
 
     name: ClassVar[str] = "postgres-json"
+    blocks_alone: ClassVar[bool] = True
     dialect: str = "postgres"
     meaning: str = "derived"
     unique_sessions: bool = True

@@ -63,6 +63,7 @@ class PostgresStderr(BlockReader):
     prefix: LogLinePrefix
 
     name: ClassVar[str] = "postgres-stderr"
+    blocks_alone: ClassVar[bool] = True
     dialect: str = "postgres"
     meaning: str = "derived"
     notes: set[str] = field(default_factory=set)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import pyarrow as pa
@@ -57,6 +57,7 @@ class _Lines:
 class PostgresWrapped(PostgresStderr):
     """Reads a stderr log whose lines stand in syslog's (`syslog`) or in JSON entries (`json`)."""
 
+    blocks_alone: ClassVar[bool] = False
     wrapper: str = "syslog"
     _waiting: _Lines | None = field(default=None, compare=False, repr=False)
 
