@@ -29,7 +29,7 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 # Strings in which a backslash escapes: MySQL's, in either quote, and Redshift's.
-_BACKSLASHED = {
+BACKSLASHED = {
     "mysql": re.compile(r"'(?:[^'\\]|''|\\.)*'|\"(?:[^\"\\]|\"\"|\\.)*\"", re.DOTALL),
     "redshift": re.compile(r"'(?:[^'\\]|''|\\.)*'", re.DOTALL),
 }
@@ -133,7 +133,7 @@ def split_quickly(sql: str, *, dialect: str) -> list[str] | None:
     parts = _QUICK.split(sql)
     between = "?".join(parts[::2])
     mysql = dialect == "mysql"
-    escapes = dialect in _BACKSLASHED and "\\" in sql
+    escapes = dialect in BACKSLASHED and "\\" in sql
     if escapes or _SLOW.search(between) or (mysql and "#" in between):
         return None
     if "`" in sql or ('"' in sql and not mysql):
@@ -175,7 +175,7 @@ def scan(sql: str, dialect: str) -> list[Token]:
     """The tokens of a text; semicolons at its end are left out."""
     tokens: list[Token] = []
     position, end = 0, len(sql)
-    mysql, backslashed = dialect == "mysql", _BACKSLASHED.get(dialect)
+    mysql, backslashed = dialect == "mysql", BACKSLASHED.get(dialect)
     while position < end:
         string = backslashed.match(sql, position) if backslashed else None
         found = string or _TOKEN.match(sql, position)

@@ -118,7 +118,7 @@ class _Assembly:
                 # Some formats tell only while they are read how fine stamps are.
                 if spread is None and log.reader.resolution_us >= SECOND_US:
                     spread = Spread(seed=len(self._logs) - 1)
-                self._take_records(log, records, stream, spread, last=False)
+                self._take_records(log, records, stream, spread)
                 yield self._counts.records_read
         except Unreadable as error:
             self.set_aside(log.source, "cannot be read to its end", type(error.__cause__).__name__)
@@ -128,7 +128,7 @@ class _Assembly:
             self._place(stream, spread.take(_NO_RECORDS, last=True), last=False)
 
     def _take_records(
-        self, log: Log, records: pa.Table, stream: _Stream, spread: Spread | None, *, last: bool
+        self, log: Log, records: pa.Table, stream: _Stream, spread: Spread | None
     ) -> None:
         log.source.records += len(records)
         self._counts.records_read += len(records)
@@ -140,8 +140,8 @@ class _Assembly:
         origin = pc.binary_join_element_wise(log.source.name, lines, ":")
         records = records.append_column("origin", origin)
         if spread is not None:
-            records = spread.take(records, last=last)
-        self._place(stream, records, last=last)
+            records = spread.take(records, last=False)
+        self._place(stream, records, last=False)
 
     def _count(self, log: Log, records: pa.Table) -> None:
         what = records["what"].to_numpy()

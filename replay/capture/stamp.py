@@ -27,6 +27,7 @@ _HOURS = {
     **dict.fromkeys(["AEST"], 10),
     **dict.fromkeys(["AEDT"], 11),
 }
+_MOMENT_CHARACTERS = len("2026-03-01 10:00:00.123")
 _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)?")
 
 
@@ -64,6 +65,17 @@ def stamps_us(
     if unknown is not None and shifts.null_count * 2 > len(shifts):
         raise unknown
     return pc.subtract(local_us, shifts)
+
+
+def zoned_stamps_us(texts: pa.StringArray, *, zone: tzinfo | None = None) -> pa.Int64Array:
+    """The same of `2026-03-01 10:00:00.123 UTC`, as csvlog and jsonlog write stamps.
+
+    Raises:
+        UsageError: as stamps_us.
+    """
+    moments = pc.utf8_slice_codeunits(texts, 0, _MOMENT_CHARACTERS)
+    zones = pc.utf8_slice_codeunits(texts, _MOMENT_CHARACTERS + 1)
+    return stamps_us(moments, zones, zone=zone)
 
 
 def _naive(texts: pa.StringArray) -> pa.TimestampArray:

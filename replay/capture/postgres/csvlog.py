@@ -29,7 +29,7 @@ from replay.capture.record import (
     Recognised,
     quarantined,
 )
-from replay.capture.stamp import stamps_us
+from replay.capture.stamp import zoned_stamps_us
 
 COLUMNS = range(22, 27)
 _NAMES = {
@@ -155,9 +155,7 @@ class PostgresCsv(BlockReader):
         stamp = fields.pop("stamp")
         if len(stamp) != len(records):
             raise pa.ArrowInvalid("records and rows differ in number")
-        texts = pc.utf8_slice_codeunits(stamp, 0, _STAMP_CHARACTERS)
-        zones = pc.utf8_slice_codeunits(stamp, _STAMP_CHARACTERS + 1)
-        at_us = stamps_us(texts, zones, zone=self.options.zone)
+        at_us = zoned_stamps_us(stamp, zone=self.options.zone)
         return message.records(lines, {**fields, "at_us": at_us}, self.notes)
 
 

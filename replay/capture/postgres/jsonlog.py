@@ -25,7 +25,7 @@ from replay.capture.blocks import (
 )
 from replay.capture.postgres import message
 from replay.capture.record import NO_RECORDS, Ints, ReaderOptions, Recognised, quarantined
-from replay.capture.stamp import stamps_us
+from replay.capture.stamp import zoned_stamps_us
 
 _JSONLOG = {
     "stamp": "timestamp",
@@ -52,7 +52,6 @@ _CLOUDNATIVE = {
     "application": "application_name",
 }
 _STAMP = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} [A-Za-z0-9+:-]{1,9}$"
-_STAMP_CHARACTERS = len("2026-03-01 10:00:00.123")
 
 
 @dataclass
@@ -146,11 +145,7 @@ class PostgresJson(BlockReader):
         stamp = columns.pop("stamp")
         shaped = mask(pc.match_substring_regex(stamp, _STAMP))
         stamp = pc.if_else(pa.array(shaped), stamp, pa.scalar(None, pa.string()))
-        columns["at_us"] = stamps_us(
-            pc.utf8_slice_codeunits(stamp, 0, _STAMP_CHARACTERS),
-            pc.utf8_slice_codeunits(stamp, _STAMP_CHARACTERS + 1),
-            zone=self.options.zone,
-        )
+        columns["at_us"] = zoned_stamps_us(stamp, zone=self.options.zone)
         return message.records(lines, columns, self.notes)
 
 

@@ -21,7 +21,7 @@ from replay.capture.redact.pseudonym import HEX, Pseudonyms
 from replay.capture.redact.roles import LITERALS, Role, roles_of
 from replay.capture.redact.secret_text import MASK, SUSPECT
 from replay.errors import UsageError
-from replay.template import Token, scan
+from replay.template import BACKSLASHED, Token, scan
 
 MODES = ("none", "secrets", "literals")
 KEY_VARIABLE = "FOURSTEP_REDACTION_KEY"
@@ -35,7 +35,6 @@ _CONTINUES = frozenset(
     "having asc desc returning escape for using into values".split()
 )
 """Words that may follow a string's quote without a space."""
-_BACKSLASHED = ("mysql", "redshift")
 _CONTROLS = {"n": "\n", "t": "\t", "r": "\r", "%": "\\%", "_": "\\_"}
 _Params = list[str | None] | None
 
@@ -144,7 +143,7 @@ class Redactor:
             return opens + new + closes
         if quote == "$":
             return opens + self._value(body, role, code=True) + closes
-        escapes = prefix == "e" or (not prefix and self._dialect in _BACKSLASHED)
+        escapes = prefix == "e" or (not prefix and self._dialect in BACKSLASHED)
         value = body.replace(quote * 2, quote)
         if escapes and "\\" in body:
             value = re.sub(
