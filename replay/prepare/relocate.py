@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from sqlglot import exp
 from sqlglot.optimizer.scope import Scope, ScopeType, traverse_scope
 
-from replay.prepare.limits import UnsupportedError
 from replay.prepare.places import Places, TablePlace, nearest
+from replay.prepare.unsupported import UnsupportedError
 
 _SEES_PARENT = (ScopeType.SUBQUERY, ScopeType.UDTF, ScopeType.SET_OPERATION)
 _GROWING = (exp.Binary, exp.Unary, exp.Predicate, exp.AtTimeZone, exp.Interval, exp.Collate)

@@ -19,16 +19,13 @@ from sqlglot.errors import ParseError, SqlglotError
 from sqlglot.errors import UnsupportedError as GeneratorError
 from sqlglot.tokenizer_core import TokenType
 
+from replay.prepare.chatter import first_word, passes_as_it_is
 from replay.prepare.cut import Cut, cut, fill
-from replay.prepare.limits import (
-    UnsupportedError,
-    first_word,
-    passes_as_it_is,
-    refuse_unsupported,
-)
 from replay.prepare.override import Override, slot_sizes
 from replay.prepare.places import Places
 from replay.prepare.relocate import relocate
+from replay.prepare.rules import adapt
+from replay.prepare.unsupported import UnsupportedError
 from replay.template import normalise
 
 _MARKER = re.compile(r"'fsq(\d{5})q'|(?<![\w.])77(\d{5})077(?:\.5)?(?![\w.])")
@@ -203,13 +200,14 @@ class Translator:
         except (SqlglotError, RecursionError):
             raise UnsupportedError("cannot be split into tokens") from None
         changed = translating
-        for tree in trees:
+        for position, tree in enumerate(trees):
             if isinstance(tree, exp.Command):
                 raise UnsupportedError(f"`{first_word(sql)}` is not understood")
-            if self._places is not None:
-                changed = relocate(tree, self._places) or changed
             if translating:
-                refuse_unsupported(tree, read=self._read, write=self._write)
+                trees[position] = adapt(tree, read=self._read, write=self._write)
+            if self._places is not None:
+                # After the dialect: what places.toml says is in 2.0's already.
+                changed = relocate(trees[position], self._places) or changed
         if not changed:
             return sql, False
         text = "; ".join(map(self._generate, trees))

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import sqlglot
 
-from replay.prepare.limits import UnsupportedError
 from replay.prepare.places import Places, read_places
 from replay.prepare.relocate import relocate
+from replay.prepare.unsupported import UnsupportedError
 
 PLACES = """
 [tables.people]
