@@ -28,7 +28,8 @@ class Cut:
     and a trailing comment. Statements of one `key` differ only in head, tail, literals and white
     space. `classes` has one letter a literal: `s` string, `p` string with %, `e` string with a
     quote, an escape or a control character in it, `i` integer, `d` decimal, `f` any other form,
-    which no marker can stand for.
+    which no marker can stand for. The list of an IN counts as one literal, with the letter of its
+    members in upper case, so that its length makes no other key.
     """
 
     head: str
@@ -48,24 +49,37 @@ class Cut:
         return "".join(self.parts)
 
 
-def cut(sql: str, *, dialect: str) -> Cut:
-    """Cut one statement's text; never fails, whatever the text."""
+def bounds(sql: str) -> tuple[int, int]:
+    """Where a statement's body begins and ends."""
     start, stop = trim(sql)
     wrapping = _WRAPPING.match(sql, start)
     if wrapping:
         start = wrapping.end()
         stop = max(start, stop)
+    return start, stop
+
+
+def cut(sql: str, *, dialect: str) -> Cut:
+    """Cut one statement's text; never fails, whatever the text."""
+    start, stop = bounds(sql)
     body = sql[start:stop]
     parts = split_quickly(body, dialect=dialect)
-    if parts is not None:
-        key = "\0".join(parts[::2])
-    else:
+    exact = parts is None
+    if parts is None:
         parts = split_exactly(body, dialect=dialect)
-        # Signs stay outside the literals, so a shape that hides them needs them beside it.
-        signs = (text.rstrip()[-1:] for text in parts[::2])
-        key = "\0".join((shape(body, dialect=dialect), *signs))
     classes = "".join(map(_class_of, parts[1::2]))
-    return Cut(sql[:start], tuple(parts), classes, sql[stop:], f"{classes}\0{key}")
+    parts, classes = _lists_as_one(parts, classes)
+    texts = parts[::2]
+    if exact:
+        # Comments and white space make no key of their own.
+        texts = [shape(text, dialect=dialect) for text in texts]
+    return Cut(sql[:start], tuple(parts), classes, sql[stop:], "\0".join((classes, *texts)))
+
+
+def members(literal: str, *, dialect: str) -> list[str]:
+    """The literals of a list, which `Cut` counts as one."""
+    parts = split_quickly(literal, dialect=dialect) or split_exactly(literal, dialect=dialect)
+    return parts[1::2]
 
 
 def fill(parts: Sequence[str], literals: Sequence[str]) -> str:
@@ -73,6 +87,37 @@ def fill(parts: Sequence[str], literals: Sequence[str]) -> str:
     filled = list(parts)
     filled[1::2] = literals
     return "".join(filled)
+
+
+def _lists_as_one(parts: list[str], classes: str) -> tuple[list[str], str]:
+    """The same with each IN list that holds nothing but literals as one of them."""
+    opening = [at for at in range(0, len(parts) - 1, 2) if _opens_list(parts[at])]
+    for at in reversed(opening):
+        stop = at + 2
+        while stop < len(parts) - 1 and parts[stop].strip() == ",":
+            stop += 2
+        if parts[stop].lstrip().startswith(")"):
+            of_list = slice(at // 2, stop // 2)
+            letter = _letter_of(set(classes[of_list])).upper()
+            classes = classes[: of_list.start] + letter + classes[of_list.stop :]
+            parts[at + 1 : stop] = ["".join(parts[at + 1 : stop])]
+    return parts, classes
+
+
+def _opens_list(text: str) -> bool:
+    if text.rstrip()[-1:] != "(":
+        return False
+    word = text.rstrip()[:-1].rstrip()
+    before = word[-3:-2]
+    return word[-2:].lower() == "in" and not (before.isalnum() or before in ("_", "$"))
+
+
+def _letter_of(classes: set[str]) -> str:
+    if len(classes) == 1:
+        return classes.pop()
+    if classes <= {"s", "p", "e"}:
+        return "e" if "e" in classes else "p"
+    return "d" if classes == {"i", "d"} else "f"
 
 
 def _class_of(literal: str) -> str:

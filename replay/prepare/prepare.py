@@ -103,7 +103,7 @@ def _rewritten(
     texts = []
     for template_id, sql, error, params in zip(*columns, strict=True):
         tally = tallies[template_id]
-        done = translator.translate(sql, tally.override)
+        done = translator.translate(sql, tally.override, template_id=template_id)
         tally.add(done, error, params)
         texts.append(done.sql)
     position = INCOMING.get_field_index("sql")

@@ -20,18 +20,22 @@ from sqlglot.errors import UnsupportedError as GeneratorError
 from sqlglot.tokenizer_core import TokenType
 
 from replay.prepare.chatter import first_word, passes_as_it_is
-from replay.prepare.cut import Cut, cut, fill
-from replay.prepare.override import Override, slot_sizes
+from replay.prepare.cut import Cut, bounds, cut, fill, members
+from replay.prepare.override import Override
 from replay.prepare.places import Places
 from replay.prepare.relocate import relocate
 from replay.prepare.rules import adapt
+from replay.prepare.stencil import Stencil, has_stencil
 from replay.prepare.unsupported import UnsupportedError
 from replay.template import normalise
 
 _MARKER = re.compile(r"'fsq(\d{5})q'|(?<![\w.])77(\d{5})077(?:\.5)?(?![\w.])")
 _BIND = re.compile(r"(?<![\w.])78(\d{5})078(?![\w.])")
 _MAX_SLOTS = 100_000
-_REMEMBERED = 20_000
+_WORTH_A_STENCIL = 3
+"""Uses of a translation: drawing its stencil costs as much as a hundred statements."""
+_STENCILS = 4
+"""Of one template, which may have several shapes."""
 _CLASS = re.compile(r"<class '(?:\w+\.)*(\w+)'>")
 _KEYWORD = re.compile(r"[A-Za-z_]{1,30}\Z")
 
@@ -46,7 +50,7 @@ class Translated:
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Translation:
     """A shape's body: text and literals in turn, `slots` tells whose; no parts where it stays.
 
@@ -57,6 +61,7 @@ class _Translation:
     slots: tuple[int, ...] = ()
     reason: str | None = None
     note: str | None = None
+    uses: int = 0
 
     def render(self, literals: Sequence[str]) -> str:
         return fill(self.parts, [literals[slot] for slot in self.slots])
@@ -70,47 +75,69 @@ class Translator:
         self._write = write
         self._places = places
         self._named = places.pattern() if places else None
-        self._translate_once = lru_cache(_REMEMBERED)(self._translate)
         self._fixed: dict[str, tuple[int, ...]] = {}
         """The slots of a shape whose values decide about more than their own places."""
         self._translations: dict[tuple[str, tuple[str, ...]], _Translation] = {}
         """By shape and the values of its fixed slots."""
+        self._stencils: dict[str, list[tuple[Stencil, _Translation]]] = {}
+        """By template, the last drawn first."""
         self.parses = 0
         """How often a text was parsed: a measure of how well shapes are shared."""
 
-    def translate(self, sql: str, override: Override | None = None) -> Translated:
-        """One statement for the target; text that cannot be carried over is returned as it was."""
+    def translate(
+        self, sql: str, override: Override | None = None, *, template_id: str = ""
+    ) -> Translated:
+        """One statement for the target; text that cannot be carried over is returned as it was.
+
+        Statements of one `template_id` are looked up faster.
+        """
         stays = self._read == self._write and not (self._named and self._named.search(sql))
         if stays and override is None:
             return Translated(sql, changed=False)
-        return self._translate_once(sql, override)
-
-    def _translate(self, sql: str, override: Override | None) -> Translated:
+        start, stop = bounds(sql)
+        stencils = self._stencils.setdefault(template_id, [])
+        for stencil, known in stencils:
+            body = stencil.apply(sql, start, stop)
+            if body is not None:
+                return _outcome(known, sql, sql[:start], body, sql[stop:])
         statement = cut(sql, dialect=self._read)
         known = self._overridden(statement, override) if override else self._known(statement)
-        if not known.parts:
-            return Translated(sql, changed=False, reason=known.reason)
-        text = known.render(self._literals(statement))
-        return Translated(f"{statement.head}{text}{statement.tail}", True, note=known.note)
+        self._draw_stencil(stencils, statement, known)
+        body = known.render(self._literals(statement)) if known.parts else ""
+        return _outcome(known, sql, statement.head, body, statement.tail)
+
+    def _draw_stencil(
+        self, stencils: list[tuple[Stencil, _Translation]], statement: Cut, known: _Translation
+    ) -> None:
+        """Make the next statement of this shape cheap, if there has been a second one."""
+        known.uses += 1
+        if known.uses != _WORTH_A_STENCIL:
+            return
+        fixed = self._fixed.get(statement.key, ())
+        if has_stencil(statement, fixed=fixed, dialect=self._read):
+            drawn = Stencil(statement, fixed=fixed, parts=known.parts, slots=known.slots)
+            del stencils[_STENCILS - 1 :]
+            stencils.insert(0, (drawn, known))
 
     def _literals(self, statement: Cut) -> Sequence[str]:
         """The statement's literals as the target writes them."""
-        if self._read == self._write or "e" not in statement.classes:
+        translating = self._read != self._write
+        if statement.classes.islower() and not (translating and "e" in statement.classes):
             return statement.literals
-        return [
-            _literal_in(literal, self._read, self._write) if kind == "e" else literal
-            for literal, kind in zip(statement.literals, statement.classes, strict=True)
-        ]
+        written = []
+        for literal, kind in zip(statement.literals, statement.classes, strict=True):
+            # Lists as a generator spaces them.
+            each = members(literal, dialect=self._read) if kind.isupper() else [literal]
+            if translating and kind in "eE":
+                each = [_literal_in(one, self._read, self._write) for one in each]
+            written.append(", ".join(each))
+        return written
 
     def _overridden(self, statement: Cut, override: Override) -> _Translation:
         key = (f"{override.template_id}\0{statement.key}", ())
         if key not in self._translations:
-            sizes = slot_sizes(statement.body, dialect=self._read)
-            if sum(sizes) == len(statement.classes) and max(override.slots, default=-1) < len(
-                sizes
-            ):
-                parts, slots = override.spread(sizes)
-                known = _Translation(tuple(parts), tuple(slots), note=override.note)
+            if max(override.slots, default=-1) < len(statement.classes):
+                known = _Translation(override.parts, override.slots, note=override.note)
             else:
                 reason = "the override's slots do not fit this statement's literals"
                 known = _Translation(reason=reason)
@@ -121,7 +148,7 @@ class Translator:
         key, literals = statement.key, statement.literals
         fixed = self._fixed.get(key)
         if fixed is None:
-            fixed = tuple(slot for slot, kind in enumerate(statement.classes) if kind == "f")
+            fixed = tuple(slot for slot, kind in enumerate(statement.classes) if kind in "fF")
         known = self._translations.get((key, tuple(literals[slot] for slot in fixed)))
         if known is None:
             # Slots are only ever added, so that values of fewer slots are never taken for these.
@@ -147,11 +174,15 @@ class Translator:
             return fixed, _Translation()
         if 0 < len(every) < _MAX_SLOTS and not _MARKER.search(statement.body):
             slots = [slot for slot in every if slot not in fixed]
-            translation = self._open(statement, exact, slots)
-            if translation is None:
-                fixed = tuple(sorted((*fixed, *self._interpreted(statement, exact, slots))))
-                slots = [slot for slot in every if slot not in fixed]
-                translation = self._open(statement, exact, slots)
+            translation, lost = self._open(statement, exact, slots)
+            # A marker that does not come out again as it was is what a generator interprets.
+            for suspects in (lost, None):
+                if translation is None:
+                    if suspects is None:
+                        suspects = self._interpreted(statement, exact, slots)
+                    fixed = tuple(sorted({*fixed, *suspects}))
+                    slots = [slot for slot in slots if slot not in fixed]
+                    translation, _ = self._open(statement, exact, slots)
             if translation is not None:
                 return fixed, translation
         return every, _Translation((exact,))
@@ -167,24 +198,31 @@ class Translator:
         return [
             slot
             for half in (slots[:middle], slots[middle:])
-            if self._open(statement, exact, half) is None
+            if self._open(statement, exact, half)[0] is None
             for slot in self._interpreted(statement, exact, half)
         ]
 
-    def _open(self, statement: Cut, exact: str, slots: Sequence[int]) -> _Translation | None:
-        """The translation with `slots` open, or None where it would not reproduce `exact`."""
+    def _open(
+        self, statement: Cut, exact: str, slots: Sequence[int]
+    ) -> tuple[_Translation | None, Sequence[int]]:
+        """The translation with `slots` open, or None where it would not reproduce `exact`.
+
+        And those of `slots` whose markers are not in the text.
+        """
         try:
             text, _ = self._rewrite(_marked(statement, slots))
         except UnsupportedError:
-            return None
+            return None, ()
         # The pattern has a group for strings and one for numbers: text, one, other, text, ...
         pieces = _MARKER.split(text)
         order = [int(a or b) for a, b in zip(pieces[1::3], pieces[2::3], strict=True)]
         parts = [part for piece in pieces[::3] for part in (piece, "")][:-1]
-        dropped = ", ".join(str(slot + 1) for slot in slots if slot not in order)
-        note = f"literal {dropped} has no place in the translation" if dropped else None
+        lost = sorted(set(slots) - set(order))
+        listed = ", ".join(str(slot + 1) for slot in lost)
+        note = f"literal {listed} has no place in the translation" if lost else None
         translation = _Translation(tuple(parts), tuple(order), note=note)
-        return translation if translation.render(self._literals(statement)) == exact else None
+        serves = translation.render(self._literals(statement)) == exact
+        return translation if serves else None, lost
 
     def _rewrite(self, sql: str) -> tuple[str, bool]:
         """`(text, changed)` of one body, literals and all."""
@@ -217,7 +255,9 @@ class Translator:
 
     def _generate(self, tree: exp.Expr) -> str:
         try:
-            return tree.sql(dialect=self._write, comments=False, unsupported_level=ErrorLevel.RAISE)
+            return tree.sql(
+                dialect=self._write, comments=False, unsupported_level=ErrorLevel.RAISE, copy=False
+            )
         except GeneratorError as error:
             raise UnsupportedError(str(error).strip().splitlines()[0][:160]) from None
         except (SqlglotError, ValueError) as error:
@@ -232,10 +272,16 @@ class Translator:
         ]
 
 
+def _outcome(known: _Translation, sql: str, head: str, body: str, tail: str) -> Translated:
+    if known.parts:
+        return Translated(f"{head}{body}{tail}", True, note=known.note)
+    return Translated(sql, changed=False, reason=known.reason)
+
+
 def _marked(statement: Cut, slots: Sequence[int]) -> str:
     literals = list(statement.literals)
     for slot in slots:
-        kind = statement.classes[slot]
+        kind = statement.classes[slot].lower()
         number = f"77{slot:05d}077" + (".5" if kind == "d" else "")
         literals[slot] = f"'fsq{slot:05d}q'" if kind in "spe" else number
     return fill(statement.parts, literals)

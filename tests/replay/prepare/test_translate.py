@@ -158,6 +158,15 @@ def test_a_shape_is_parsed_once_for_all_its_statements() -> None:
     assert translator.parses == 2
 
 
+def test_the_length_of_a_list_makes_no_other_shape() -> None:
+    translator = Translator(read="postgres", write="redshift")
+    for length in range(1, 30):
+        members = ",".join(map(str, range(length)))
+        done = translator.translate(f"select a::int from t where b in ({members})").sql
+        assert done == f"SELECT CAST(a AS INTEGER) FROM t WHERE b IN ({members.replace(',', ', ')})"
+    assert translator.parses == 2
+
+
 def test_another_value_in_an_interpreted_slot_gets_its_own_translation() -> None:
     translator = Translator(read="postgres", write="redshift")
     sql = "select date_trunc('{}', d::date) from t where e = 'x'"
@@ -197,6 +206,32 @@ def test_a_sign_apart_from_its_number_is_kept() -> None:
         done = translator.translate(f"select a::int /* x */ from t where b = {sign}5").sql
         assert done == f"SELECT CAST(a AS INTEGER) FROM t WHERE b = {sign.strip()}5"
 
+
+MIXED_SHAPES = (
+    "select a::int from t where b = {} and c in ({}, {}) limit {}",
+    "select date_trunc({}, d)::date from t where c in ({},{})  and e > {}",
+    "/* r */ select ifnull(a, {}), '{{}}' from t where b in ({}) and c = -{} and d like {};",
+)
+LITERALS = st.sampled_from(
+    ["1", "20", "0.5", "'x'", "'a%'", "'O''Neil'", "'month'", "'week'", "e'\\n'", "1e3", "$1"]
+)
+
+
+@given(
+    asked=st.lists(
+        st.tuples(st.sampled_from(MIXED_SHAPES), st.lists(LITERALS, min_size=4, max_size=4)),
+        max_size=40,
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_what_is_remembered_translates_as_what_is_not(asked: list[tuple[str, list[str]]]) -> None:
+    for shape, literals in asked:
+        sql = shape.format(*literals)
+        fresh = Translator(read="postgres", write="redshift").translate(sql)
+        assert _REMEMBERING.translate(sql, template_id=shape) == fresh
+
+
+_REMEMBERING = Translator(read="postgres", write="redshift")
 
 SAFE_TEXT = st.text(
     st.characters(blacklist_categories=["Cs"], blacklist_characters="\x00"), max_size=20
