@@ -10,12 +10,15 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from replay.errors import UsageError
 from replay.prepare import DIALECTS, TARGETS
+
+if TYPE_CHECKING:
+    from replay.filter import Filter
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -28,6 +31,44 @@ def json_option(command: Command) -> Command:
 def print_json(document: Any) -> None:  # noqa: ANN401  whatever JSON can hold
     """The document of `--json`."""
     click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+
+
+def filter_options(command: Command) -> Command:
+    """Which statements to keep: window, users, databases, applications, patterns."""
+    for option in reversed(
+        (
+            click.option("--from", "since", help="keep statements from this moment (ISO 8601) on"),
+            click.option("--to", "until", help="keep statements before this moment"),
+            click.option("--user", "users", multiple=True),
+            click.option("--database", "databases", multiple=True),
+            click.option("--application", "applications", multiple=True),
+            click.option("--include", help="keep statements that match this regular expression"),
+            click.option("--exclude", help="leave out statements that match this one"),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def _filter(
+    *,
+    since: str | None,
+    until: str | None,
+    users: tuple[str, ...],
+    databases: tuple[str, ...],
+    applications: tuple[str, ...],
+    **others: Any,  # noqa: ANN401  of Filter
+) -> Filter:
+    from replay.filter import Filter
+
+    return Filter(
+        since=_moment("--from", since),
+        until=_moment("--to", until),
+        users=frozenset(users),
+        databases=frozenset(databases),
+        applications=frozenset(applications),
+        **others,
+    )
 
 
 @click.command()
@@ -47,13 +88,7 @@ def print_json(document: Any) -> None:  # noqa: ANN401  whatever JSON can hold
     "--columns", type=click.Path(path_type=Path), help="what columns of csv, jsonl, parquet mean"
 )
 @click.option("--timezone", help="zone of the log's stamps, where they name an ambiguous one")
-@click.option("--from", "since", help="keep statements from this moment (ISO 8601) on")
-@click.option("--to", "until", help="keep statements before this moment")
-@click.option("--user", "users", multiple=True)
-@click.option("--database", "databases", multiple=True)
-@click.option("--application", "applications", multiple=True)
-@click.option("--include", help="keep statements that match this regular expression")
-@click.option("--exclude", help="leave out statements that match this one")
+@filter_options
 @click.option(
     "--redact",
     type=click.Choice(["none", "secrets", "literals"]),
@@ -69,15 +104,9 @@ def capture(
     log_line_prefix: str | None,
     columns: Path | None,
     timezone: str | None,
-    since: str | None,
-    until: str | None,
-    users: tuple[str, ...],
-    databases: tuple[str, ...],
-    applications: tuple[str, ...],
-    include: str | None,
-    exclude: str | None,
     redact: str,
     as_json: bool,
+    **wanted: Any,  # noqa: ANN401  of filter_options
 ) -> None:
     """Read the logs of 1.0 and write a workload.
 
@@ -86,7 +115,6 @@ def capture(
     by content, and so is compression.
     """
     from replay.capture.capture import capture as capture_logs
-    from replay.capture.filter import Filter
     from replay.inspect import as_text, inspect_workload
     from replay.progress import Progress
 
@@ -98,15 +126,7 @@ def capture(
         log_line_prefix=log_line_prefix,
         columns=columns,
         timezone=timezone,
-        keep=Filter(
-            since=_moment("--from", since),
-            until=_moment("--to", until),
-            users=frozenset(users),
-            databases=frozenset(databases),
-            applications=frozenset(applications),
-            include=include,
-            exclude=exclude,
-        ),
+        keep=_filter(**wanted),
         redact=redact,
         progress=lambda records: progress(f"captured from {records:,} records"),
         tell=lambda line: click.echo(line, err=True),
@@ -123,6 +143,10 @@ def capture(
 @click.option("--write", type=click.Choice(TARGETS), default="postgres", show_default=True)
 @click.option("--places", type=click.Path(path_type=Path), help="old place → new place, TOML")
 @click.option("--check", "check_url", metavar="URL", help="EXPLAIN each template on this target")
+@filter_options
+@click.option("--kind", "kinds", multiple=True, help="select, set, …")
+@click.option("--template", "templates", multiple=True, help="a template's id")
+@click.option("--writes", is_flag=True, help="keep what may write; left out and counted without it")
 @json_option
 def prepare(
     workload: Path,
@@ -131,15 +155,24 @@ def prepare(
     write: str,
     places: Path | None,
     check_url: str | None,
+    kinds: tuple[str, ...],
+    templates: tuple[str, ...],
+    writes: bool,
     as_json: bool,
+    **wanted: Any,  # noqa: ANN401  of filter_options
 ) -> None:
-    """Bring a workload into 2.0's dialect and places."""
+    """Bring a workload into 2.0's dialect and places, and say how much of it 2.0 can be asked.
+
+    Options that may be given several times keep what any of them names.
+    """
     from replay.prepare.coverage import coverage_text
     from replay.prepare.prepare import prepare as prepare_workload
+    from replay.progress import Progress
     from replay.target.serving import serving
     from replay.workload import Workload
 
     source = Workload(workload)
+    progress = Progress()
     with serving(check_url) if check_url else nullcontext(None) as url:
         coverage = prepare_workload(
             source,
@@ -148,7 +181,11 @@ def prepare(
             write=write,
             places=places,
             check_url=url,
+            keep=_filter(kinds=frozenset(kinds), templates=frozenset(templates), **wanted),
+            writes=writes,
+            progress=lambda statements: progress(f"prepared {statements:,} statements"),
         )
+    progress.clear()
     print_json(coverage.as_json()) if as_json else click.echo(coverage_text(coverage))
 
 

@@ -83,6 +83,14 @@ class WorkloadWriter:
         row = {"origin": origin, "reason": reason, "excerpt": excerpt[:EXCERPT_CHARACTERS]}
         self._quarantine.write(json.dumps(row, ensure_ascii=False) + "\n")
 
+    def add_file(self, name: str, content: Any) -> None:  # noqa: ANN401  whatever JSON can hold
+        """Put a further file beside the others: text as it is, anything else as JSON."""
+        path = self._aside / name
+        if isinstance(content, str):
+            path.write_text(content, encoding="utf-8")
+        else:
+            write_json(path, content)
+
     def commit(self, manifest: Mapping[str, Any]) -> Workload:
         """Sort, hash, rename into place; returns the workload as a reader sees it.
 

@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from replay.capture.ahead import ahead
-from replay.capture.filter import Filter
 from replay.capture.findings import Findings
 from replay.capture.log import EMPTY, Log, find_logs
 from replay.capture.record import RECORDS, Reader, ReaderOptions, What
@@ -26,6 +25,7 @@ from replay.capture.spread import SECOND_US, Spread
 from replay.capture.stamp import zone_named
 from replay.capture.templater import Templater
 from replay.errors import Unreadable
+from replay.filter import Filter
 from replay.kind import tables_and_kind
 from replay.workload import INCOMING, CaptureCounts, Workload
 from replay.workload_writer import TemplateText, WorkloadWriter

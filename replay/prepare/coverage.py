@@ -1,16 +1,17 @@
 """How much of a workload 2.0 can be asked: the words for it and their weight.
 
-Apart from `prepare` because the result outlives the run that made it: any prepared workload has it.
+`coverage.json` beside a prepared workload is `Coverage.as_json`; every table and page is a view.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
-from replay.workload import Workload
+SCHEMA_VERSION = 1
 
 
 class CoverageWord(StrEnum):
@@ -29,92 +30,154 @@ class TemplateCoverage:
     template_id: str
     word: CoverageWord
     note: str | None
+    construct: str | None
+    """What it founders on, where it is unsupported; equal for templates with one cure."""
+    sqlstate: str | None
+    """Of the target's refusal."""
     statements: int
     total_duration_us: int
+    users: int
+    sql: str
+    """As 1.0 was asked, without literals."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CoverageRow:
-    """One word's weight; shares are of all, and None where all is nothing."""
+class Share:
+    """The weight of some of the workload; shares are of all of it, None where that is nothing."""
 
-    word: CoverageWord
     templates: int
     statements: int
     statements_share: float | None
     total_duration_us: int
     time_share: float | None
+    users: int
+    """Who asked any of it."""
+    users_share: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Coverage:
     """The coverage of every template, most time first."""
 
     templates: tuple[TemplateCoverage, ...]
+    askers: Mapping[str, frozenset[str | None]]
+    """Users by template id."""
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    """Statements left out of the workload, by reason."""
+    missing: Sequence[tuple[str, str, tuple[str, ...]]] = ()
+    """What 2.0 lacks: kind, name, the templates that need it."""
     unused_overrides: tuple[int, ...] = ()
     """Lines of overrides in the places file that no template of this workload needed."""
 
-    def rows(self) -> list[CoverageRow]:
-        """One row a word."""
-        all_statements = sum(each.statements for each in self.templates)
-        all_us = sum(each.total_duration_us for each in self.templates)
-        rows = []
-        for word in CoverageWord:
-            of_word = [each for each in self.templates if each.word is word]
-            statements = sum(each.statements for each in of_word)
-            total_us = sum(each.total_duration_us for each in of_word)
-            rows.append(
-                CoverageRow(
-                    word=word,
-                    templates=len(of_word),
-                    statements=statements,
-                    statements_share=statements / all_statements if all_statements else None,
-                    total_duration_us=total_us,
-                    time_share=total_us / all_us if all_us else None,
-                )
-            )
-        return rows
+    @cached_property
+    def _all(self) -> tuple[int, int, int]:
+        return (
+            sum(each.statements for each in self.templates),
+            sum(each.total_duration_us for each in self.templates),
+            len(self._users(self.templates)),
+        )
+
+    def share(self, templates: Iterable[TemplateCoverage]) -> Share:
+        """The weight of some templates."""
+        some = list(templates)
+        statements = sum(each.statements for each in some)
+        total_us = sum(each.total_duration_us for each in some)
+        users = len(self._users(some))
+        all_statements, all_us, all_users = self._all
+        return Share(
+            templates=len(some),
+            statements=statements,
+            statements_share=_part(statements, all_statements),
+            total_duration_us=total_us,
+            time_share=_part(total_us, all_us),
+            users=users,
+            users_share=_part(users, all_users),
+        )
+
+    def rows(self) -> dict[CoverageWord, Share]:
+        """The weight of each word."""
+        return {
+            word: self.share(each for each in self.templates if each.word is word)
+            for word in CoverageWord
+        }
 
     def unsupported(self) -> list[TemplateCoverage]:
         """The templates to rewrite first, most time first."""
         return [each for each in self.templates if each.word is CoverageWord.UNSUPPORTED]
 
+    def constructs(self) -> dict[str, Share]:
+        """What unsupported templates founder on, by what a cure would win."""
+        named: dict[str, list[TemplateCoverage]] = {}
+        for each in self.unsupported():
+            named.setdefault(each.construct or "", []).append(each)
+        shares = {name: self.share(templates) for name, templates in named.items()}
+        return dict(
+            sorted(
+                shares.items(), key=lambda item: (-item[1].total_duration_us, -item[1].statements)
+            )
+        )
+
     def as_json(self) -> dict[str, Any]:
-        """One document with the rows and each template that has a note."""
+        """The document of coverage.json and `--json`."""
+        users = self._users(self.templates)
+        lacking = self._users(self.unsupported())
         return {
-            "coverage": [asdict(row) for row in self.rows()],
-            "notes": [asdict(each) for each in self.templates if each.note],
+            "schema_version": SCHEMA_VERSION,
+            "all": asdict(self.share(self.templates)),
+            "coverage": [{"word": word, **asdict(row)} for word, row in self.rows().items()],
+            "users": {"all": len(users), "wholly_covered": len(users - lacking)},
+            "skipped": dict(self.skipped),
+            "constructs": [
+                {"construct": name, **asdict(share)} for name, share in self.constructs().items()
+            ],
+            "missing": [
+                {"what": what, "name": name, "templates": list(templates)}
+                for what, name, templates in self.missing
+            ],
+            "templates": [
+                {**asdict(each), **_shares(self.share([each]))} for each in self.templates
+            ],
             "unused_overrides": list(self.unused_overrides),
         }
 
-
-def coverage_of(prepared: Workload, *, unused_overrides: Iterable[int] = ()) -> Coverage:
-    """The coverage that a prepared workload's templates tell."""
-    columns = ["template_id", "coverage", "note", "statements", "total_duration_us"]
-    templates = tuple(
-        TemplateCoverage(word=CoverageWord(row.pop("coverage")), **row)
-        for row in prepared.templates(columns).to_pylist()
-    )
-    return Coverage(templates=templates, unused_overrides=tuple(sorted(unused_overrides)))
+    def _users(self, templates: Iterable[TemplateCoverage]) -> frozenset[str | None]:
+        return frozenset().union(*(self.askers[each.template_id] for each in templates))
 
 
 def coverage_text(coverage: Coverage) -> str:
-    """The table for people: shares of executions and time, and what to rewrite first."""
-    lines = [f"{'':12}{'templates':>10}{'statements':>12}{'share':>8}{'of time':>9}"]
-    for row in coverage.rows():
+    """The table for people: shares of executions, time and users, and what to rewrite first."""
+    lines = [
+        f"{'':12}{'templates':>10}{'statements':>12}{'share':>8}{'of time':>9}{'of users':>10}"
+    ]
+    for word, row in coverage.rows().items():
         lines.append(
-            f"{row.word:12}{row.templates:>10,}{row.statements:>12,}"
-            f"{_percent(row.statements_share):>8}{_percent(row.time_share):>9}"
+            f"{word:12}{row.templates:>10,}{row.statements:>12,}{_percent(row.statements_share):>8}"
+            f"{_percent(row.time_share):>9}{_percent(row.users_share):>10}"
         )
-    unsupported = coverage.unsupported()
-    if unsupported:
-        lines += ["", "to rewrite first, by time on 1.0:"]
+    if coverage.skipped:
+        lines += ["", "left out:"]
+        lines += [f"  {count:>10,} × {reason}" for reason, count in coverage.skipped.items()]
+    constructs = coverage.constructs()
+    if constructs:
+        whole = coverage.as_json()["users"]
         lines += [
-            f"  {each.template_id}  {each.statements:>7,} × "
-            f"{each.total_duration_us / 1e6:>8.2f} s  {each.note}"
-            for each in unsupported[:_SHOWN_AT_MOST]
+            "",
+            f"{whole['wholly_covered']} of {whole['all']} users ask nothing unsupported",
+            "to rewrite first, by time on 1.0:",
         ]
-        if len(unsupported) > _SHOWN_AT_MOST:
-            lines.append(f"  and {len(unsupported) - _SHOWN_AT_MOST} more")
+        lines += [
+            f"  {_percent(share.time_share):>7} of time, {share.statements:>7,} × in "
+            f"{share.templates} template(s): {name}"
+            for name, share in list(constructs.items())[:_SHOWN_AT_MOST]
+        ]
+        if len(constructs) > _SHOWN_AT_MOST:
+            lines.append(f"  and {len(constructs) - _SHOWN_AT_MOST} more")
+    if coverage.missing:
+        lines += ["", "missing on 2.0:"]
+        lines += [
+            f"  {what} {name}, for {len(templates)} template(s)"
+            for what, name, templates in coverage.missing[:_SHOWN_AT_MOST]
+        ]
     if coverage.unused_overrides:
         listed = ", ".join(map(str, coverage.unused_overrides))
         lines += ["", f"overrides that no template needed, at lines {listed} of the places file"]
@@ -122,6 +185,18 @@ def coverage_text(coverage: Coverage) -> str:
 
 
 _SHOWN_AT_MOST = 10
+
+
+def _part(some: int, everything: int) -> float | None:
+    return some / everything if everything else None
+
+
+def _shares(share: Share) -> dict[str, float | None]:
+    return {
+        "statements_share": share.statements_share,
+        "time_share": share.time_share,
+        "users_share": share.users_share,
+    }
 
 
 def _percent(share: float | None) -> str:

@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from replay.template import shape, split_exactly, split_quickly, trim
 
 _WRAPPING = re.compile(
-    r"(?:declare\s+\w+\s+(?:(?:binary|asensitive|insensitive|no|scroll)\s+)*cursor\s+"
-    r"(?:with(?:out)?\s+hold\s+)?for\s+"
-    r"|explain\s+(?:\([\w\s,]*\)\s*(?=select|with)|(?:analyze\s+|verbose\s+)*(?=select|with))"
+    r"(?:explain\s+(?:\([\w\s,]*\)\s*(?=select|with)|(?:analyze\s+|verbose\s+)*(?=select|with))"
     r"|prepare\s+\w+\s*(?:\([\w\s,()]*\))?\s+as\s+)",
     re.IGNORECASE,
 )
@@ -24,12 +22,12 @@ _INTEGER_DIGITS = 18
 class Cut:
     """A statement as `head`, its body's text and literals in turn (`parts`), and `tail`.
 
-    `head` holds leading comments and what wraps a query (`DECLARE c CURSOR FOR`), `tail` semicolons
-    and a trailing comment. Statements of one `key` differ only in head, tail, literals and white
-    space. `classes` has one letter a literal: `s` string, `p` string with %, `e` string with a
-    quote, an escape or a control character in it, `i` integer, `d` decimal, `f` any other form,
-    which no marker can stand for. The list of an IN counts as one literal, with the letter of its
-    members in upper case, so that its length makes no other key.
+    `head` holds leading comments and what wraps a query (`EXPLAIN`, `PREPARE p AS`), `tail`
+    semicolons and a trailing comment. Statements of one `key` differ only in head, tail, literals
+    and white space. `classes` has one letter a literal: `s` string, `p` string with %, `e` string
+    with a quote, an escape or a control character in it, `i` integer, `d` decimal, `f` any other
+    form, which no marker can stand for. The list of an IN counts as one literal, with the letter
+    of its members in upper case, so that its length makes no other key.
     """
 
     head: str

@@ -1,14 +1,16 @@
 """A workload in 1.0's dialect and places becomes one in 2.0's.
 
-Statements stream through in batches; what is kept in memory grows with the templates and their
-shapes, not with the statements.
+Templates are decided on first, by one example each and with the target's word where it can be
+asked; then statements stream through in batches. What is kept in memory grows with the templates,
+their shapes and the cursors, not with the statements.
 """
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,19 +19,25 @@ import pyarrow as pa
 
 from replay.artefact import sha256_of
 from replay.errors import UsageError
-from replay.kind import tables_and_kind
+from replay.filter import Filter
+from replay.kind import READING
 from replay.prepare import DIALECTS, TARGETS
-from replay.prepare.check import NOT_EXPLAINED, Example, check_examples
-from replay.prepare.coverage import Coverage, CoverageWord, coverage_of
-from replay.prepare.override import Override
-from replay.prepare.places import read_places
+from replay.prepare.binds import casts_everywhere, casts_needed, with_casts, with_literals
+from replay.prepare.chatter import Chatter
+from replay.prepare.check import Check
+from replay.prepare.coverage import Coverage
+from replay.prepare.cursors import Cursors, find_cursors, query_of
+from replay.prepare.examples import Example, find_bind_types, find_examples
+from replay.prepare.overrides_file import overrides_file
+from replay.prepare.places import Places, read_places
+from replay.prepare.tally import Tally
 from replay.prepare.translate import Translated, Translator
-from replay.template import normalise
 from replay.workload import INCOMING, CaptureCounts, Workload
-from replay.workload_writer import TemplateText, WorkloadWriter
+from replay.workload_writer import WorkloadWriter
 
-FAILS_TOO = "fails on 1.0 too"
 _BATCH_ROWS = 16_384
+_FOLDED_NOTE = "a cursor's query, asked whole"
+_MAY_WRITE = "may write"
 
 
 def prepare(
@@ -40,11 +48,16 @@ def prepare(
     write: str,
     places: Path | None = None,
     check_url: str | None = None,
+    keep: Filter | None = None,
+    writes: bool = False,
+    progress: Callable[[int], None] = lambda statements: None,
 ) -> Coverage:
     """Write the workload for 2.0 to `out`; returns what could be carried over.
 
-    Ids, order, times and template ids stay those of `workload`, so that answers and times of 1.0
-    and 2.0 compare. Templates without a translation keep their text and are `unsupported`.
+    Sessions, order, times and template ids stay those of `workload`, so that answers and times of
+    1.0 and 2.0 compare. Templates without a translation keep their text and are `unsupported`;
+    what may write (without `writes`), chatter and what `keep` does not want are left out and
+    counted.
 
     Raises:
         UsageError: a dialect, the places file or its overrides do not fit this workload.
@@ -64,7 +77,8 @@ def prepare(
             "places_sha256": sha256_of(places) if places else None,
         },
     }
-    if "prepared_with" in manifest:
+    again = "prepared_with" in manifest
+    if again:
         for key in ("write", "places_sha256"):
             if manifest["prepared_with"][key] != origin["prepared_with"][key]:
                 raise UsageError(
@@ -73,119 +87,218 @@ def prepare(
                 )
         origin = {key: manifest[key] for key in origin}
         read, known = write, None
-    overrides = known.overrides if known else {}
-    translator = Translator(read=read, write=write, places=known)
-    tallies = {key: _Tally(templates[key], overrides.get(key)) for key in sorted(templates)}
+    preparation = _Preparation(
+        workload, templates, read=read, write=write, places=known, writes=writes, again=again
+    )
+    with Check(check_url, dialect=write) if check_url else nullcontext() as check:
+        if check is not None:
+            preparation.ask(check)
+    keep = keep or Filter()
+    left_out: Counter[str] = Counter()
+    read_rows = 0
     with WorkloadWriter(out) as writer:
         for batch in workload.statement_batches(rows=_BATCH_ROWS):
-            writer.add_statements(_rewritten(batch, translator, tallies))
-        examples = (tally.example for tally in tallies.values() if tally.example)
-        said = check_examples(check_url, examples) if check_url else {}
-        for key, tally in tallies.items():
-            writer.add_template(tally.template(said.get(key), dialect=write))
-        rows = sum(tally.statements for tally in tallies.values())
-        prepared = writer.commit(
+            wanted, unwanted = keep.keep(pa.Table.from_batches([batch]))
+            left_out.update(unwanted)
+            for rows in wanted.to_batches():
+                writer.add_statements(preparation.rewritten(rows, left_out))
+            read_rows += len(batch)
+            progress(read_rows)
+        tallies = [tally for tally in preparation.tallies.values() if tally.statements]
+        for tally in tallies:
+            writer.add_template(tally.template(dialect=write))
+        coverage = _coverage(tallies, left_out, known)
+        writer.add_file("coverage.json", coverage.as_json())
+        writer.add_file("overrides.toml", overrides_file(tallies))
+        captured = sum(tally.statements for tally in tallies)
+        counts = CaptureCounts(records_read=read_rows, captured=captured, skipped=left_out)
+        writer.commit(
             {
                 "dialect": write,
                 **{key: manifest.get(key) for key in ("sources", "timestamps", "redaction")},
-                "counts": CaptureCounts(records_read=rows, captured=rows).as_json(),
+                "counts": counts.as_json(),
                 **origin,
             }
         )
-    unused = sorted(overrides[key].line for key in overrides.keys() - templates.keys())
-    return coverage_of(prepared, unused_overrides=unused)
+    return coverage
 
 
-def _rewritten(
-    batch: pa.RecordBatch, translator: Translator, tallies: Mapping[str, _Tally]
-) -> pa.RecordBatch:
-    columns = (batch.column(name).to_pylist() for name in ("template_id", "sql", "error", "params"))
-    texts = []
-    for template_id, sql, error, params in zip(*columns, strict=True):
-        tally = tallies[template_id]
-        done = translator.translate(sql, tally.override, template_id=template_id)
-        tally.add(done, error, params)
-        texts.append(done.sql)
-    position = INCOMING.get_field_index("sql")
-    return batch.drop_columns(["statement_id"]).set_column(
-        position, INCOMING.field(position), pa.array(texts, pa.string())
-    )
+class _Preparation:
+    """What is decided about each template, and how its statements are rewritten."""
+
+    def __init__(
+        self,
+        workload: Workload,
+        templates: Mapping[str, Mapping[str, Any]],
+        *,
+        read: str,
+        write: str,
+        places: Places | None,
+        writes: bool,
+        again: bool,
+    ) -> None:
+        self._read = read
+        self._write = write
+        self._writes = writes
+        self._again = again
+        overrides = places.overrides if places else {}
+        self.tallies = {key: Tally(row, overrides.get(key)) for key, row in templates.items()}
+        self._translator = Translator(read=read, write=write, places=places)
+        self._chatter = Chatter(read=read, write=write, writes=writes)
+        self._cursors = Cursors() if again else find_cursors(workload)
+        self._examples = {
+            key: example._replace(kind="select", sql=query)
+            if (query := query_of(example.sql))
+            else example
+            for key, example in find_examples(workload).items()
+        }
+        self._types = {} if again else find_bind_types(workload)
+        self._forms = {
+            key: _Form(casts=casts_needed(self._examples[key].sql, types, dialect=read))
+            for key, types in self._types.items()
+            if self.tallies[key].override is None
+        }
+
+    def ask(self, check: Check) -> None:
+        """Have the target plan an example of each template.
+
+        Where it finds no type for the bind values, all of them are cast, or spelt out.
+        """
+        for key, example in self._examples.items():
+            tally = self.tallies[key]
+            if tally.source["coverage"] == "unsupported":
+                continue
+            if not self._writes and example.kind not in READING:
+                continue
+            for form in self._forms_to_try(key):
+                row = _Row(key, example.kind, example.sql, example.params)
+                done = self._one(row, form)
+                if done is None or done.reason is not None:
+                    break
+                said = check.refusal(Example(key, row.kind, done.sql, row.params))
+                if said is None or tally.refusal is None:
+                    tally.refusal = said
+                if said is None:
+                    self._forms[key] = form
+                if said is None or not said.may_lack_types:
+                    break
+
+    def _forms_to_try(self, key: str) -> list[_Form]:
+        form = self._forms.get(key, _Form())
+        types = self._types.get(key)
+        if types is None or self.tallies[key].override is not None:
+            return [form]
+        everywhere = casts_everywhere(self._examples[key].sql, types, dialect=self._read)
+        return [form, _Form(casts=everywhere), _Form(spelt_out=True)]
+
+    def rewritten(self, batch: pa.RecordBatch, left_out: Counter[str]) -> pa.RecordBatch:
+        """The statements that stay, as 2.0 is asked; what is left out is counted."""
+        columns = {name: batch.column(name).to_pylist() for name in _TOUCHED}
+        ids = batch.column("statement_id").to_pylist()
+        kept: list[int] = []
+        changed: dict[str, list[Any]] = {name: [] for name in _TOUCHED}
+        for position, values in enumerate(zip(ids, *columns.values(), strict=True)):
+            statement_id, template_id, kind, sql, params, user, duration_us, rows, error = values
+            reason = self._cursors.skipped.get(statement_id)
+            row = _Row(template_id, kind, sql, params)
+            cursor = self._cursors.folded.get(statement_id)
+            if cursor is not None:
+                row.sql, row.kind = query_of(sql) or sql, "select"
+                duration_us, rows, error = cursor.duration_us, cursor.rows, cursor.error
+            if reason is None and not self._writes and row.kind not in READING:
+                reason = f"{_MAY_WRITE}: {row.kind}"
+            done = None
+            if reason is None:
+                done = self._one(row, self._forms.get(template_id))
+                reason = row.skipped
+            if reason is not None or done is None:
+                left_out[reason or "skipped"] += 1
+                continue
+            if cursor is not None and done.reason is None:
+                done = Translated(done.sql, True, note=done.note or _FOLDED_NOTE)
+            self.tallies[template_id].add(done, error=error, duration_us=duration_us, user=user)
+            kept.append(position)
+            text = done.sql if done.reason is None else sql
+            new = (template_id, row.kind, text, row.params, user, duration_us, rows, error)
+            for name, value in zip(_TOUCHED, new, strict=True):
+                changed[name].append(value)
+        result = batch.drop_columns(["statement_id"])
+        if len(kept) < len(batch):
+            result = result.take(pa.array(kept, pa.int64()))
+        for name in _TOUCHED:
+            position = INCOMING.get_field_index(name)
+            column = pa.array(changed[name], INCOMING.field(position).type)
+            result = result.set_column(position, INCOMING.field(position), column)
+        return result
+
+    def _one(self, row: _Row, form: _Form | None) -> Translated | None:
+        """One statement's outcome; None where it is left out, with `row.skipped` saying why."""
+        if self._again:
+            return Translated(row.sql, changed=False)
+        tally = self.tallies[row.template_id]
+        if tally.override is None:
+            fate = self._chatter.fate(row.sql, kind=row.kind, tables=tally.source["tables"])
+            if fate is not None:
+                row.skipped = fate.skipped
+                if fate.skipped is not None:
+                    return None
+                return Translated(fate.sql or row.sql, changed=fate.sql is not None)
+        if form is not None and row.params is not None:
+            row.sql = form.applied(row, self._types[row.template_id], dialect=self._read)
+        done = self._translator.translate(row.sql, tally.override, template_id=row.template_id)
+        if form is not None and done.reason is None and (form.casts or form.spelt_out):
+            return Translated(done.sql, True, note=done.note)
+        return done
+
+
+_TOUCHED = ("template_id", "kind", "sql", "params", "user", "duration_us", "rows", "error")
+"""Columns that prepare reads and may change."""
 
 
 @dataclass(slots=True)
-class _Tally:
-    """What was seen of one template."""
+class _Row:
+    """One statement on its way."""
 
-    source: Mapping[str, Any]
-    """Its row of templates.parquet."""
-    override: Override | None
-    statements: int = 0
-    failed: int = 0
-    changed: bool = False
-    notes: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
-    best: Example | None = None
-    best_weight: int = -1
+    template_id: str
+    kind: str
+    sql: str
+    params: list[str | None] | None
+    skipped: str | None = None
 
-    def add(self, done: Translated, error: str | None, params: list[str | None] | None) -> None:
-        self.statements += 1
-        self.failed += error is not None
-        self.changed |= done.changed
-        if done.reason is not None:
-            self.reasons[done.reason] += 1
-        elif done.note is not None:
-            self.notes[done.note] += 1
-        weight = 2 * (done.reason is None) + (error is None)
-        if weight > self.best_weight:
-            self.best_weight = weight
-            source = self.source
-            self.best = Example(source["template_id"], source["kind"], done.sql, params)
 
-    @property
-    def always_failed(self) -> bool:
-        return 0 < self.statements == self.failed
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Form:
+    """How the binds of a template are sent: as they are, cast, or spelt out."""
 
-    @property
-    def example(self) -> Example | None:
-        """The statement to ask the target about, where it will be asked any."""
-        return self.best if not self.reasons or self.always_failed else None
+    casts: Mapping[int, str] = field(default_factory=dict)
+    spelt_out: bool = False
 
-    def template(self, said: str | None, *, dialect: str) -> TemplateText:
-        """Its new row; `said` is what the target has to say of the example."""
-        word, note = self._word(said)
-        sql, tables = self.source["sql"], self.source["tables"]
-        if self.best is not None and word is not CoverageWord.UNCHANGED:
-            sql = normalise(self.best.sql, dialect=dialect).text
-            tables = tables_and_kind(self.best.sql, dialect)[1]
-        return TemplateText(
-            template_id=self.source["template_id"],
-            sql=sql,
-            kind=self.source["kind"],
-            tables=tables,
-            coverage=word.value,
-            note=note,
-            source_sql=self.source["source_sql"] or self.source["sql"],
-        )
+    def applied(self, row: _Row, types: list[str], *, dialect: str) -> str:
+        if self.spelt_out and row.params is not None:
+            text = with_literals(row.sql, row.params, types, dialect=dialect)
+            row.params = None
+            return text
+        return with_casts(row.sql, self.casts, dialect=dialect) if self.casts else row.sql
 
-    def _word(self, said: str | None) -> tuple[CoverageWord, str | None]:
-        refused = said if said != NOT_EXPLAINED else None
-        if self.source["coverage"]:
-            # Prepared before with the same places: what was found then still holds.
-            word, note = CoverageWord(self.source["coverage"]), self.source["note"]
-        elif self.reasons:
-            word, note = CoverageWord.UNSUPPORTED, self.reasons.most_common(1)[0][0]
-            if self.reasons.total() < self.statements:
-                note = f"{self.reasons.total()} of {self.statements} statements: {note}"
-        else:
-            changed = CoverageWord.OVERRIDDEN if self.override else CoverageWord.TRANSLATED
-            word = changed if self.changed else CoverageWord.UNCHANGED
-            note = self.notes.most_common(1)[0][0] if self.notes else None
-        if self.always_failed and (refused or self.reasons):
-            word = CoverageWord.UNCHANGED if self.reasons else word
-            return word, f"{FAILS_TOO}: {refused or note}"
-        if refused:
-            return CoverageWord.UNSUPPORTED, f"refused by the target: {refused}"
-        return word, note or said
+
+def _coverage(tallies: list[Tally], left_out: Counter[str], places: Places | None) -> Coverage:
+    covered = {tally.source["template_id"]: tally.coverage() for tally in tallies}
+    needs: dict[tuple[str, str], list[str]] = {}
+    for tally in tallies:
+        for missing in tally.missing():
+            needs.setdefault((missing.what, missing.name), []).append(tally.source["template_id"])
+    overrides = places.overrides if places else {}
+    return Coverage(
+        templates=tuple(
+            sorted(covered.values(), key=lambda e: (-e.total_duration_us, -e.statements))
+        ),
+        askers={tally.source["template_id"]: frozenset(tally.users) for tally in tallies},
+        skipped=dict(left_out.most_common()),
+        missing=tuple((*key, tuple(templates)) for key, templates in sorted(needs.items())),
+        unused_overrides=tuple(
+            sorted(overrides[key].line for key in overrides.keys() - covered.keys())
+        ),
+    )
 
 
 def _refuse_misfits(workload: Workload, out: Path, *, read: str, write: str) -> None:

@@ -19,7 +19,7 @@ from sqlglot.errors import ParseError, SqlglotError
 from sqlglot.errors import UnsupportedError as GeneratorError
 from sqlglot.tokenizer_core import TokenType
 
-from replay.prepare.chatter import first_word, passes_as_it_is
+from replay.prepare.chatter import first_word
 from replay.prepare.cut import Cut, bounds, cut, fill, members
 from replay.prepare.override import Override
 from replay.prepare.places import Places
@@ -226,8 +226,6 @@ class Translator:
 
     def _rewrite(self, sql: str) -> tuple[str, bool]:
         """`(text, changed)` of one body, literals and all."""
-        if passes_as_it_is(sql, read=self._read, write=self._write):
-            return sql, False
         self.parses += 1
         translating = self._read != self._write
         source = _numbered_binds(sql) if translating and self._read == "mysql" else sql
@@ -239,7 +237,8 @@ class Translator:
             raise UnsupportedError("cannot be split into tokens") from None
         changed = translating
         for position, tree in enumerate(trees):
-            if isinstance(tree, exp.Command):
+            # What is no statement to it, sqlglot reads as an expression: `savepoint a` as an alias.
+            if isinstance(tree, exp.Command | exp.Condition | exp.Alias | exp.Tuple):
                 raise UnsupportedError(f"`{first_word(sql)}` is not understood")
             if translating:
                 trees[position] = adapt(tree, read=self._read, write=self._write)

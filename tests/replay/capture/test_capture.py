@@ -10,8 +10,8 @@ import pytest
 
 from replay.artefact import sha256_of
 from replay.capture.capture import capture
-from replay.capture.filter import Filter
 from replay.errors import Unreadable, UsageError
+from replay.filter import Filter
 from replay.workload import INCOMING, STATEMENTS, TEMPLATES
 from tests.replay.capture.test_postgres_csv import record
 

@@ -10,9 +10,9 @@ import psycopg
 import pytest
 
 from replay.capture.capture import capture
-from replay.capture.filter import Filter
 from replay.demo.drive import collect_log
 from replay.demo.world import LOG_SETTINGS
+from replay.filter import Filter
 from replay.target.embedded import EmbeddedServer
 from replay.workload import Workload
 

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replay.capture.capture import capture
-from replay.capture.filter import Filter
 from replay.capture.redshift import views
 from replay.capture.redshift.system import text_of
 from replay.capture.redshift.views import find_views
 from replay.errors import UsageError
+from replay.filter import Filter
 from replay.target.embedded import EmbeddedServer
 
 SYS = """

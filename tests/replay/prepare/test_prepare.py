@@ -63,7 +63,7 @@ def test_each_template_has_its_word(tmp_path: Path) -> None:
         ),
         "select a from old where a = $1": ("translated", None),
     }
-    rows = {row.word: row for row in coverage.rows()}
+    rows = coverage.rows()
     assert rows[CoverageWord.TRANSLATED].templates == 3
     assert rows[CoverageWord.UNSUPPORTED].statements_share == pytest.approx(1 / 7)
     assert rows[CoverageWord.UNSUPPORTED].time_share == pytest.approx(2 / 13)
@@ -114,7 +114,7 @@ def test_preparing_twice_changes_nothing_more(tmp_path: Path) -> None:
 
 def test_without_places_the_same_dialect_is_unchanged_to_the_byte(tmp_path: Path) -> None:
     source = make_workload(tmp_path / "w1", [*MIXED, Asked(sql="selec  (1,  'x' ;")])
-    coverage = prepare(source, tmp_path / "w2", read="postgres", write="postgres")
+    coverage = prepare(source, tmp_path / "w2", read="postgres", write="postgres", writes=True)
     assert {each.word for each in coverage.templates} == {CoverageWord.UNCHANGED}
     assert Workload(tmp_path / "w2").statements().equals(source.statements())
 

@@ -73,12 +73,6 @@ PAIRS = {
         "/* report='7' */ select a::int from t where b = '7' /*x='1'*/;",
         "/* report='7' */ SELECT CAST(a AS INTEGER) FROM t WHERE b = '7' /*x='1'*/;",
     ),
-    "cursor": (
-        "postgres",
-        "redshift",
-        "declare c1 no scroll cursor for select a::int from t where b = 2",
-        "declare c1 no scroll cursor for SELECT CAST(a AS INTEGER) FROM t WHERE b = 2",
-    ),
     "numbered bind stays": (
         "postgres",
         "redshift",
@@ -89,8 +83,6 @@ PAIRS = {
 
 UNCHANGED = {
     "same but for case": ("postgres", "redshift", "select  a\nfrom t  where b = 'x'  -- why\n"),
-    "transaction": ("mysql", "redshift", "START TRANSACTION"),
-    "setting": ("postgres", "redshift", "set application_name = 'x'"),
     "same dialect is not parsed": ("postgres", "postgres", "select (( from"),
     "empty": ("postgres", "redshift", ""),
     "blank": ("mysql", "redshift", " ;\n"),
@@ -114,7 +106,6 @@ UNSUPPORTED = {
         "LISTAGG",
     ),
     "savepoint": ("postgres", "redshift", "savepoint a", "savepoint"),
-    "mysql setting": ("mysql", "redshift", "SET NAMES utf8mb4", "set"),
     "mysql function": ("mysql", "postgres", "select unix_timestamp(d) from t", "unix_timestamp"),
     "no grammar": ("postgres", "redshift", "select a from t where (b = 'secret' foo", "parsed"),
     "open string": ("postgres", "redshift", "select 'secret", "tokens"),

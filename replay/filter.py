@@ -17,13 +17,15 @@ from replay.errors import UsageError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """A window, users, databases, applications, and RE2 patterns of the SQL text."""
+    """A window, users, databases, applications, kinds, templates, and RE2 patterns of the text."""
 
     since: datetime | None = None
     until: datetime | None = None
     users: frozenset[str] = frozenset()
     databases: frozenset[str] = frozenset()
     applications: frozenset[str] = frozenset()
+    kinds: frozenset[str] = frozenset()
+    templates: frozenset[str] = frozenset()
     include: str | None = None
     exclude: str | None = None
 
@@ -57,9 +59,12 @@ class Filter:
             ("user", self.users),
             ("database", self.databases),
             ("application", self.applications),
+            ("kind", self.kinds),
+            ("template", self.templates),
         ):
             if wanted:
-                is_wanted = pc.is_in(statements[name], pa.array(sorted(wanted)))
+                column = statements["template_id" if name == "template" else name]
+                is_wanted = pc.is_in(column, pa.array(sorted(wanted)))
                 found.append((f"other {name}", mask(is_wanted)))
         if self.include is not None:
             found.append(("not included", mask(pc.match_substring_regex(sql, self.include))))
