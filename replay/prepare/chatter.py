@@ -30,7 +30,7 @@ _SESSION = frozenset(
 )
 _TO_SAVEPOINT = re.compile(r"(?:rollback|abort)\s+(?:work\s+|transaction\s+)?to\b", re.IGNORECASE)
 _SET = re.compile(
-    r"set\s+(?:(?:session|local|global)\s+(?!characteristics|authorization))?"
+    r"set\s+(?:(?:session|local|global)\s+)?"
     r"(time\s+zone|names|@*[\w.]+)\s*(?:=|:=|\bto\b)?\s*(.*)\Z",
     re.IGNORECASE | re.DOTALL,
 )

@@ -1,0 +1,199 @@
+"""Each statement's text for 2.0, by what is decided about its template.
+
+Chatter, cursors, bind types, dialect and places meet here, in this order.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from replay.kind import READING
+from replay.prepare.binds import casts_everywhere, casts_needed, with_casts, with_literals
+from replay.prepare.chatter import Chatter
+from replay.prepare.check import Check
+from replay.prepare.cursors import Cursors, find_cursors, query_of
+from replay.prepare.examples import Example, find_bind_types, find_examples
+from replay.prepare.places import Places
+from replay.prepare.tally import Tally
+from replay.prepare.translate import Translated, Translator
+from replay.workload import INCOMING, Workload
+
+_FOLDED_NOTE = "a cursor's query, asked whole"
+_MAY_WRITE = "may write"
+_SEEN = "statement_id template_id kind sql params user duration_us rows error".split()
+_CHANGED = "kind sql params duration_us rows error".split()
+"""Columns that prepare looks at, and those of them that it may change."""
+
+
+@dataclass(slots=True)
+class _Row:
+    """One statement on its way."""
+
+    template_id: str
+    kind: str
+    sql: str
+    params: list[str | None] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Form:
+    """How the binds of a template are sent: as they are, cast, or spelt out."""
+
+    casts: Mapping[int, str] = field(default_factory=dict)
+    spelt_out: bool = False
+
+    def applied(self, row: _Row, types: list[str], *, dialect: str) -> str:
+        if self.spelt_out and row.params is not None:
+            text = with_literals(row.sql, row.params, types, dialect=dialect)
+            row.params = None
+            return text
+        return with_casts(row.sql, self.casts, dialect=dialect) if self.casts else row.sql
+
+
+class Rewriting:
+    """What is decided about each template, and how its statements are rewritten."""
+
+    def __init__(
+        self,
+        workload: Workload,
+        templates: Mapping[str, Mapping[str, Any]],
+        *,
+        read: str,
+        write: str,
+        places: Places | None,
+        writes: bool,
+        again: bool,
+    ) -> None:
+        self._read = read
+        self._write = write
+        self._writes = writes
+        self._again = again
+        overrides = places.overrides if places else {}
+        self.tallies = {key: Tally(row, overrides.get(key)) for key, row in templates.items()}
+        self._translator = Translator(read=read, write=write, places=places)
+        self._chatter = Chatter(read=read, write=write, writes=writes)
+        self._cursors = Cursors() if again else find_cursors(workload)
+        self._examples = {
+            key: example._replace(kind="select", sql=query)
+            if (query := query_of(example.sql))
+            else example
+            for key, example in find_examples(workload).items()
+        }
+        self._types = {} if again else find_bind_types(workload)
+        self._forms = {
+            key: _Form(casts=casts_needed(self._examples[key].sql, types, dialect=read))
+            for key, types in self._types.items()
+            if self.tallies[key].override is None
+        }
+
+        self._plain = {
+            key
+            for key, example in self._examples.items()
+            if not again and key not in self._types and self._is_plain(example)
+        }
+        """Templates whose statements need nothing but a translation."""
+
+    def _is_plain(self, example: Example) -> bool:
+        tables = self.tallies[example.template_id].source["tables"]
+        return (
+            example.kind == "select"
+            and query_of(self.tallies[example.template_id].source["sql"]) is None
+            and self._chatter.fate(example.sql, kind="select", tables=tables) is None
+        )
+
+    def ask(self, check: Check) -> None:
+        """Have the target plan an example of each template.
+
+        Where it finds no type for the bind values, all of them are cast, or spelt out.
+        """
+        for key, example in self._examples.items():
+            tally = self.tallies[key]
+            if tally.source["coverage"] == "unsupported":
+                continue
+            if not self._writes and example.kind not in READING:
+                continue
+            for form in self._forms_to_try(key):
+                row = _Row(key, example.kind, example.sql, example.params)
+                done = self._one(row, form)
+                if isinstance(done, str) or done.reason is not None:
+                    break
+                said = check.refusal(Example(key, row.kind, done.sql, row.params))
+                if said is None or tally.refusal is None:
+                    tally.refusal = said
+                if said is None:
+                    self._forms[key] = form
+                if said is None or not said.may_lack_types:
+                    break
+
+    def _forms_to_try(self, key: str) -> list[_Form]:
+        form = self._forms.get(key, _Form())
+        types = self._types.get(key)
+        if types is None or self.tallies[key].override is not None:
+            return [form]
+        everywhere = casts_everywhere(self._examples[key].sql, types, dialect=self._read)
+        return [form, _Form(casts=everywhere), _Form(spelt_out=True)]
+
+    def rewritten(self, batch: pa.RecordBatch, left_out: Counter[str]) -> pa.RecordBatch:
+        """The statements that stay, as 2.0 is asked; what is left out is counted."""
+        columns = {name: batch.column(name).to_pylist() for name in _SEEN}
+        kept: list[int] = []
+        for position, values in enumerate(zip(*columns.values(), strict=True)):
+            statement_id, template_id, kind, sql, params, user, duration_us, _, error = values
+            tally = self.tallies[template_id]
+            if template_id in self._plain:
+                done = self._translator.translate(sql, tally.override, template_id=template_id)
+            else:
+                row = _Row(template_id, kind, sql, params)
+                found = self._outcome(statement_id, row)
+                if isinstance(found, str):
+                    left_out[found] += 1
+                    continue
+                done = found
+                columns["kind"][position], columns["params"][position] = row.kind, row.params
+            if (cursor := self._cursors.folded.get(statement_id)) is not None:
+                duration_us, error = cursor.duration_us, cursor.error
+                for name in ("duration_us", "rows", "error"):
+                    columns[name][position] = getattr(cursor, name)
+                if done.reason is None:
+                    done = Translated(done.sql, True, note=done.note or _FOLDED_NOTE)
+            tally.add(done, error=error, duration_us=duration_us, user=user)
+            kept.append(position)
+            columns["sql"][position] = done.sql if done.reason is None else sql
+        result = batch.drop_columns(["statement_id"])
+        for name in _CHANGED:
+            position = INCOMING.get_field_index(name)
+            column = pa.array(columns[name], INCOMING.field(position).type)
+            result = result.set_column(position, INCOMING.field(position), column)
+        return result if len(kept) == len(batch) else result.take(pa.array(kept, pa.int64()))
+
+    def _outcome(self, statement_id: int, row: _Row) -> Translated | str:
+        """One statement's outcome, or the reason to leave it out."""
+        if (reason := self._cursors.skipped.get(statement_id)) is not None:
+            return reason
+        if statement_id in self._cursors.folded:
+            row.sql, row.kind = query_of(row.sql) or row.sql, "select"
+        if not self._writes and row.kind not in READING:
+            return f"{_MAY_WRITE}: {row.kind}"
+        return self._one(row, self._forms.get(row.template_id))
+
+    def _one(self, row: _Row, form: _Form | None) -> Translated | str:
+        if self._again:
+            return Translated(row.sql, changed=False)
+        tally = self.tallies[row.template_id]
+        if tally.override is None:
+            fate = self._chatter.fate(row.sql, kind=row.kind, tables=tally.source["tables"])
+            if fate is not None:
+                if fate.skipped is not None:
+                    return fate.skipped
+                return Translated(fate.sql or row.sql, changed=fate.sql is not None)
+        if form is not None and row.params is not None:
+            row.sql = form.applied(row, self._types[row.template_id], dialect=self._read)
+        done = self._translator.translate(row.sql, tally.override, template_id=row.template_id)
+        if form is not None and done.reason is None and (form.casts or form.spelt_out):
+            return Translated(done.sql, True, note=done.note)
+        return done
