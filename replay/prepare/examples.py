@@ -44,25 +44,29 @@ def find_examples(workload: Workload) -> dict[str, Example]:
     return {row[0]: Example(*row) for row in rows}
 
 
-def find_bind_types(workload: Workload) -> dict[str, list[str]]:
-    """By template id, for each bind value in order, the type whose form all values have."""
+BindTypes = dict[tuple[str, int], list[str]]
+"""By template id and number of bind values, for each of them in order, a type's name."""
+
+
+def find_bind_types(workload: Workload) -> BindTypes:
+    """The type whose form all values of a bind have."""
     tests = ", ".join(f"bool_and(regexp_full_match(value, '{form}'))" for form in _FORMS.values())
     rows = _asked(
         workload,
         f"""
-        SELECT template_id, position, {tests}
+        SELECT template_id, binds, position, {tests}
         FROM (
-            SELECT template_id, unnest(params) AS value,
+            SELECT template_id, len(params) AS binds, unnest(params) AS value,
                    unnest(range(1, len(params) + 1)) AS position
             FROM statements WHERE len(params) > 0
         )
-        GROUP BY ALL ORDER BY template_id, position
+        GROUP BY ALL ORDER BY template_id, binds, position
         """,
     )
-    found: dict[str, list[str]] = {}
-    for template_id, _, *fits in rows:
+    found: BindTypes = {}
+    for template_id, binds, _, *fits in rows:
         named = (name for name, fit in zip(_FORMS, fits, strict=True) if fit)
-        found.setdefault(template_id, []).append(next(named, "TEXT"))
+        found.setdefault((template_id, binds), []).append(next(named, "TEXT"))
     return found
 
 

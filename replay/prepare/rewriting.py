@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import pyarrow as pa
@@ -40,19 +41,12 @@ class _Row:
     params: list[str | None] | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Form:
-    """How the binds of a template are sent: as they are, cast, or spelt out."""
+class _Form(StrEnum):
+    """How the binds of a template are sent."""
 
-    casts: Mapping[int, str] = field(default_factory=dict)
-    spelt_out: bool = False
-
-    def applied(self, row: _Row, types: list[str], *, dialect: str) -> str:
-        if self.spelt_out and row.params is not None:
-            text = with_literals(row.sql, row.params, types, dialect=dialect)
-            row.params = None
-            return text
-        return with_casts(row.sql, self.casts, dialect=dialect) if self.casts else row.sql
+    OPEN_CAST = "cast where their place leaves the type open"
+    ALL_CAST = "all cast"
+    SPELT_OUT = "as literals"
 
 
 class Rewriting:
@@ -86,15 +80,13 @@ class Rewriting:
         }
         self._types = {} if again else find_bind_types(workload)
         self._forms = {
-            key: _Form(casts=casts_needed(self._examples[key].sql, types, dialect=read))
-            for key, types in self._types.items()
-            if self.tallies[key].override is None
+            key: _Form.OPEN_CAST for key, _ in self._types if self.tallies[key].override is None
         }
-
+        self._casts: dict[tuple[str, int, _Form], dict[int, str]] = {}
         self._plain = {
             key
             for key, example in self._examples.items()
-            if not again and key not in self._types and self._is_plain(example)
+            if not again and key not in self._forms and self._is_plain(example)
         }
         """Templates whose statements need nothing but a translation."""
 
@@ -117,7 +109,7 @@ class Rewriting:
                 continue
             if not self._writes and example.kind not in READING:
                 continue
-            for form in self._forms_to_try(key):
+            for form in _Form if key in self._forms else [None]:
                 row = _Row(key, example.kind, example.sql, example.params)
                 done = self._one(row, form)
                 if isinstance(done, str) or done.reason is not None:
@@ -125,18 +117,10 @@ class Rewriting:
                 said = check.refusal(Example(key, row.kind, done.sql, row.params))
                 if said is None or tally.refusal is None:
                     tally.refusal = said
-                if said is None:
+                if said is None and form is not None:
                     self._forms[key] = form
                 if said is None or not said.may_lack_types:
                     break
-
-    def _forms_to_try(self, key: str) -> list[_Form]:
-        form = self._forms.get(key, _Form())
-        types = self._types.get(key)
-        if types is None or self.tallies[key].override is not None:
-            return [form]
-        everywhere = casts_everywhere(self._examples[key].sql, types, dialect=self._read)
-        return [form, _Form(casts=everywhere), _Form(spelt_out=True)]
 
     def rewritten(self, batch: pa.RecordBatch, left_out: Counter[str]) -> pa.RecordBatch:
         """The statements that stay, as 2.0 is asked; what is left out is counted."""
@@ -191,9 +175,24 @@ class Rewriting:
                 if fate.skipped is not None:
                     return fate.skipped
                 return Translated(fate.sql or row.sql, changed=fate.sql is not None)
-        if form is not None and row.params is not None:
-            row.sql = form.applied(row, self._types[row.template_id], dialect=self._read)
+        typed = form is not None and bool(row.params) and self._type_binds(row, form)
         done = self._translator.translate(row.sql, tally.override, template_id=row.template_id)
-        if form is not None and done.reason is None and (form.casts or form.spelt_out):
-            return Translated(done.sql, True, note=done.note)
-        return done
+        return Translated(done.sql, True, note=done.note) if typed and not done.reason else done
+
+    def _type_binds(self, row: _Row, form: _Form) -> bool:
+        """Give a statement's binds their types; False where none was wanting."""
+        assert row.params is not None
+        # A list of binds may have any length, and the binds behind it move along.
+        key = (row.template_id, len(row.params))
+        types, dialect = self._types[key], self._read
+        if form is _Form.SPELT_OUT:
+            row.sql = with_literals(row.sql, row.params, types, dialect=dialect)
+            row.params = None
+            return True
+        if (*key, form) not in self._casts:
+            find = casts_needed if form is _Form.OPEN_CAST else casts_everywhere
+            self._casts[*key, form] = find(row.sql, types, dialect=dialect)
+        casts = self._casts[*key, form]
+        if casts:
+            row.sql = with_casts(row.sql, casts, dialect=dialect)
+        return bool(casts)

@@ -26,6 +26,7 @@ class Asked:
     error: str | None = None
     params: tuple[str | None, ...] | None = None
     duration_us: int = 1_000
+    user: str = "analyst"
 
 
 def make_workload(path: Path, asked: Sequence[Asked], *, dialect: str = "postgres") -> Workload:
@@ -46,7 +47,7 @@ def make_workload(path: Path, asked: Sequence[Asked], *, dialect: str = "postgre
                     "duration_us": each.duration_us,
                     "rows": 1,
                     "error": each.error,
-                    "user": "analyst",
+                    "user": each.user,
                     "database": "reports",
                     "application": "test",
                     "kind": kind,
