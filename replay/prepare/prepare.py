@@ -124,7 +124,9 @@ def _coverage(tallies: list[Tally], left_out: Counter[str], places: Places | Non
     overrides = places.overrides if places else {}
     return Coverage(
         templates=tuple(
-            sorted(covered.values(), key=lambda e: (-e.total_duration_us, -e.statements))
+            sorted(
+                covered.values(), key=lambda e: (-e.total_duration_us, -e.statements, e.template_id)
+            )
         ),
         askers={tally.source["template_id"]: frozenset(tally.users) for tally in tallies},
         skipped=dict(left_out.most_common()),

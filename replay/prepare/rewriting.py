@@ -21,6 +21,7 @@ from replay.prepare.cursors import Cursors, find_cursors, query_of
 from replay.prepare.examples import Example, find_bind_types, find_examples
 from replay.prepare.places import Places
 from replay.prepare.tally import Tally
+from replay.prepare.temporary import read_without_being_made
 from replay.prepare.translate import Translated, Translator
 from replay.workload import INCOMING, Workload
 
@@ -82,11 +83,12 @@ class Rewriting:
         self._forms = {
             key: _Form.OPEN_CAST for key, _ in self._types if self.tallies[key].override is None
         }
+        self._barred = {} if writes else read_without_being_made(templates.values())
         self._casts: dict[tuple[str, int, _Form], dict[int, str]] = {}
         self._plain = {
             key
             for key, example in self._examples.items()
-            if not again and key not in self._forms and self._is_plain(example)
+            if not again and key not in self._forms | self._barred and self._is_plain(example)
         }
         """Templates whose statements need nothing but a translation."""
 
@@ -175,6 +177,8 @@ class Rewriting:
                 if fate.skipped is not None:
                     return fate.skipped
                 return Translated(fate.sql or row.sql, changed=fate.sql is not None)
+            if row.template_id in self._barred:
+                return Translated(row.sql, changed=False, reason=self._barred[row.template_id])
         typed = form is not None and bool(row.params) and self._type_binds(row, form)
         done = self._translator.translate(row.sql, tally.override, template_id=row.template_id)
         return Translated(done.sql, True, note=done.note) if typed and not done.reason else done

@@ -150,6 +150,28 @@ def test_an_override_for_an_unknown_template_is_refused_or_listed(tmp_path: Path
     assert coverage.unused_overrides == (1,)
 
 
+MAKING = {
+    "create": "create temp table passing as select 1 as a",
+    "create if": 'CREATE LOCAL TEMPORARY TABLE IF NOT EXISTS "passing" (a int)',
+    "into": "select 1 as a into temp passing",
+    "hash": 'create table "#passing" (a int)',
+}
+
+
+@pytest.mark.parametrize("making", MAKING.values(), ids=MAKING.keys())
+def test_what_reads_a_temporary_table_needs_its_making(tmp_path: Path, making: str) -> None:
+    name = '"#passing"' if "#" in making else "passing"
+    asked = [Asked(sql=making), Asked(sql=f"select a from {name}"), Asked(sql="select a from t")]
+    source = make_workload(tmp_path / "w1", asked)
+    coverage = prepare(source, tmp_path / "w2", read="postgres", write="postgres")
+    found = {each.sql: each.note for each in coverage.templates}
+    assert "reads temporary table" in (found.pop(f"select a from {name}") or "")
+    assert found == {"select a from t": None}
+    coverage = prepare(source, tmp_path / "w3", read="postgres", write="postgres", writes=True)
+    assert not coverage.unsupported()
+    assert len(Workload(tmp_path / "w3")) == len(asked)
+
+
 MISFITS: dict[str, tuple[dict[str, Any], str]] = {
     "another dialect than said": ({"read": "mysql"}, "is in postgres, not in mysql"),
     "unknown dialect": ({"read": "oracle"}, "is not a dialect"),
