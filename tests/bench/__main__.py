@@ -30,6 +30,7 @@ from tests.bench.traces import (
     trace,
     written,
 )
+from tests.bench.wide import TEMPLATES, write_wide
 
 PEAK = """
 import pathlib, runpy, sys
@@ -40,6 +41,7 @@ finally:
     status = pathlib.Path("/proc/self/status").read_text()
     print(next(line for line in status.splitlines() if "VmHWM" in line), file=sys.stderr)
 """
+PREPARED = 1_000_000
 RUNS = 3
 """Of each capture; the median counts."""
 
@@ -73,6 +75,7 @@ def main(statements: int) -> None:
             captured = statements // 2 if form == "slow log" else statements
             print(f"  {form:<24}{size_mb:12.0f}{size_mb / ours_s:7.1f}{captured / ours_s:14,.0f}"
                   f"{peak_mb:9.0f}  {ratio}", flush=True)  # fmt: skip
+        _prepare(directory, PREPARED)
         rate = _replay(server, directory)
         print(f"replay of csvlog: {rate:,.0f} statements/s flat out, one worker, every sample kept")
         if not peer:
@@ -80,6 +83,18 @@ def main(statements: int) -> None:
         host = host_of(server)
         theirs_s = _timed([peer, "-r", "-j", "-s", "1000000", "-h", host, parsed])
         print(f"  {rate * theirs_s / statements:.2f} of pgreplay's {statements / theirs_s:,.0f}")
+
+
+def _prepare(directory: Path, statements: int) -> None:
+    write_wide(directory / "wide", statements)
+    command = [*_fourstep(), "prepare", str(directory / "wide"), "--write", "redshift"]
+    command += ["-o", str(directory / "prepared")]
+    took_s = _timed(command)
+    print(
+        f"prepare of {statements:,} statements of {TEMPLATES} templates for Redshift: "
+        f"{took_s:.1f} s, {statements / took_s:,.0f} statements/s, {_peak_mb(command):.0f} MB",
+        flush=True,
+    )
 
 
 def _replay(server: EmbeddedServer, directory: Path) -> float:
