@@ -70,6 +70,8 @@ def _resolved(column: exp.Column, frame: Frame, places: Places) -> exp.Expr:
             return column if stays else merged_column(name, at.merged[name])
         certain = at.certain(name)
         found = certain or at.possible(name)
+        if found and not changes:
+            return column
         if found and not certain and name in frame.answer and _names_answer(column):
             used = _used(frame, name)
             if name not in used:
@@ -81,14 +83,11 @@ def _resolved(column: exp.Column, frame: Frame, places: Places) -> exp.Expr:
         doubt = any(each.changes for each in behind) or (behind and (at.changes or crossed))
         several = len(found) > 1 and (crossed or any(each.changes for each in found))
         is_row = not certain and any(each.name == name for each in at.sources)
-        if found and (doubt or several or (is_row and changes)):
+        if found and (doubt or several or is_row):
             hint = "qualify it or give 1.0's catalog"
             raise UnsupportedError(f"column `{name}` could be of several tables: {hint}")
-        if found and is_row:
-            return column
         if len(found) == 1:
-            stays = found[0].moved is None and not changes
-            return column if stays else found[0].column(column.this, name)
+            return found[0].column(column.this, name)
         if found:
             # The server itself knows whose column it is.
             return column

@@ -63,8 +63,9 @@ MOVED = {
         "SELECT kept.id, kept.n, orders.* FROM two.kept, orders",
     ),
     "whose column it is": (
-        "select n, m from kept, orders",
-        "SELECT kept.n, m FROM two.kept, orders",
+        "select n, m, b from kept, orders, t",
+        "SELECT kept.n, orders.m, t_x.c AS b FROM two.kept, orders, "
+        "(two.u AS t JOIN x AS t_x ON t_x.id = t.id)",
     ),
     "the outer query's": (
         "select 1 from t where exists (select 1 from orders where m = b)",

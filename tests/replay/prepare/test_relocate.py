@@ -142,7 +142,7 @@ MOVED = {
     ),
     "a table without columns keeps its own": (
         "select v.day, n from visits v",
-        "SELECT v.day, v.n FROM visit AS v",
+        "SELECT v.day, n FROM visit AS v",
     ),
     "the default schema may be named": (
         "select id from public.people",
