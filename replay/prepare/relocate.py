@@ -1,4 +1,4 @@
-"""Moves a parsed query from 1.0's tables and columns to 2.0's, name by name in its scope.
+"""Moves a parsed statement from 1.0's tables and columns to 2.0's, name by name in its scope.
 
 Output names stay what they were, so that whoever reads the answer finds the same columns. Only the
 joins that the columns of a statement need are added.
@@ -6,265 +6,157 @@ joins that the columns of a statement need are added.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from sqlglot import exp
-from sqlglot.optimizer.scope import Scope, ScopeType, traverse_scope
 
-from replay.prepare.places import Places, TablePlace, nearest
+from replay.prepare.catalog import Catalog
+from replay.prepare.frame import GROWING, Frame, Moved, Source, merged_column
+from replay.prepare.places import Places
+from replay.prepare.survey import Survey
 from replay.prepare.unsupported import UnsupportedError
 
-_SEES_PARENT = (ScopeType.SUBQUERY, ScopeType.UDTF, ScopeType.SET_OPERATION)
-_GROWING = (exp.Binary, exp.Unary, exp.Predicate, exp.AtTimeZone, exp.Interval, exp.Collate)
-# Functions that are called without parentheses and parse as columns.
-_NOT_COLUMNS = frozenset("user current_role current_catalog current_schema sysdate".split())
+# Where an expression of any form stands between commas, words or parentheses.
+_ANY_FORM = (
+    *(exp.Select, exp.Alias, exp.Ordered, exp.Group, exp.Paren, exp.Tuple, exp.Where, exp.If),
+    *(exp.Anonymous, exp.AggFunc, exp.Coalesce, exp.Lower, exp.Upper, exp.Cast),
+)
+_GROUPING = (exp.Group, exp.Rollup, exp.Cube, exp.GroupingSets, exp.Tuple)
+# What an answer's column is called by, whatever is around it.
+_KEEPS_NAME = (exp.Cast, exp.Paren, exp.Collate, exp.Bracket)
+# Functions that are called without parentheses and parse as columns; MySQL has none of them.
+_WORDS = frozenset("user system_user current_role current_catalog current_schema sysdate".split())
 
 
-@dataclass(slots=True, eq=False)
-class _Moved:
-    """A reference to a moved table, and the joins that its columns turned out to need."""
-
-    table: exp.Table
-    place: TablePlace
-    alias: exp.Identifier
-    taken: set[str]
-    joins: dict[str, str] = field(default_factory=dict)
-
-    def need(self, name: str) -> str:
-        """The alias of a join, which is added with those it needs in turn."""
-        if name not in self.joins:
-            for other in sorted(self.place.joins[name].needs):
-                self.need(other)
-            alias = f"{self.alias.name}_{name}"
-            while alias.lower() in self.taken:
-                alias += "_"
-            self.taken.add(alias.lower())
-            self.joins[name] = alias
-        return self.joins[name]
-
-    def column(self, column: exp.Column) -> exp.Expr:
-        """What stands for a column of the old table."""
-        if not self.place.columns:
-            return exp.Column(this=column.this.copy(), table=self.alias.copy())
-        name = column.name.lower()
-        if name not in self.place.columns:
-            known = nearest(name, self.place.columns)
-            raise UnsupportedError(f"`{self.place.old}` has no place for column `{name}`{known}")
-        return self.expression(self.place.columns[name])
-
-    def expression(self, tree: exp.Expr) -> exp.Expr:
-        """An expression of the places file with this reference's aliases."""
-        wrapped = exp.Paren(this=tree.copy())
-        for column in list(wrapped.find_all(exp.Column)):
-            name = column.table.lower()
-            alias = exp.to_identifier(self.need(name)) if name else self.alias.copy()
-            column.set("table", alias)
-        moved: exp.Expr = wrapped.this
-        return moved
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """Something that a query selects from; `columns` are None where they are not known."""
-
-    name: str
-    identifier: exp.Identifier
-    columns: frozenset[str] | None
-    moved: _Moved | None
-
-
-def relocate(tree: exp.Expr, places: Places) -> bool:
+def relocate(tree: exp.Expr, places: Places, catalog: Catalog | None = None) -> bool:
     """Move every reference in place; True when there was one.
 
+    With 1.0's `catalog`, stars and names without a table are understood wherever they stand.
+
     Raises:
-        UnsupportedError: a reference has no place, or cannot be resolved.
+        UnsupportedError: a reference has no place, cannot be resolved, or is none of 1.0's.
     """
-    relocation = _Relocation(tree, places)
-    if not relocation.moved:
+    survey = Survey(tree, places, catalog)
+    if not survey.moved:
         return False
-    for column, new in relocation.resolve():
+    # Nothing is replaced meanwhile: whom a name means is told by the old tree alone.
+    resolved = [(each, _resolved(each, frame, places)) for each, frame in survey.columns]
+    for column, new in resolved:
         if new is not column:
             _replace(column, new)
-    for moved in relocation.moved:
+    for join, condition in survey.conditions:
+        join.set("using", None)
+        join.set("method", None)
+        join.on(condition, copy=False)
+    for moved in survey.moved:
         _move_table(moved)
     return True
 
 
-class _Relocation:
-    """Finds the sources of each query, and then whom each column means."""
-
-    def __init__(self, tree: exp.Expr, places: Places) -> None:
-        self._places = places
-        self._taken = {table.alias_or_name.lower() for table in tree.find_all(exp.Table)}
-        self._scopes = [
-            scope for scope in traverse_scope(tree) if isinstance(scope.expression, exp.Select)
-        ]
-        self._sources: dict[int, list[_Source]] = {}
-        # Inner queries come first, so that their stars are spelt out when outer ones ask for names.
-        for scope in self._scopes:
-            sources = self._sources[id(scope)] = [
-                self._source(name, node, source)
-                for name, (node, source) in scope.selected_sources.items()
-            ]
-            if any(source.moved and source.columns is not None for source in sources):
-                if any(j.args.get("using") or j.method for j in scope.find_all(exp.Join)):
-                    raise UnsupportedError("JOIN USING or NATURAL JOIN of a table that moves")
-                _expand_stars(scope.expression, sources)
-        self.moved = [s.moved for found in self._sources.values() for s in found if s.moved]
-        self._refuse_others(tree)
-
-    def resolve(self) -> list[tuple[exp.Column, exp.Expr]]:
-        """Each column with what it becomes, which is itself where it stays.
-
-        Nothing is replaced meanwhile: whom a name means is told by the old tree alone.
-        """
-        found: dict[int, tuple[exp.Column, exp.Expr]] = {}
-        for scope in self._scopes:
-            for column in scope.find_all(exp.Column):
-                if not isinstance(column.this, exp.Star) and id(column) not in found:
-                    found[id(column)] = (column, self._resolved(column, scope))
-        return list(found.values())
-
-    def _source(self, name: str, node: exp.Expr, source: exp.Table | Scope) -> _Source:
-        # For a derived table the scope gives the query inside the aliased parentheses.
-        aliased = node.find_ancestor(exp.Subquery) if isinstance(node, exp.Query) else node
-        alias = aliased.args.get("alias") if aliased is not None else None
-        written = alias.this if alias is not None and alias.this else node.this
-        identifier = written if isinstance(written, exp.Identifier) else exp.to_identifier(name)
-        if isinstance(source, Scope):
-            return _Source(name.lower(), identifier, _outputs(source), None)
-        place = self._places.find(source)
-        if place is None:
-            return _Source(name.lower(), identifier, None, None)
-        if source.alias_column_names:
-            raise UnsupportedError("new column names for a table that moves")
-        moved = _Moved(source, place, identifier.copy(), self._taken)
-        columns = frozenset(place.columns) if place.columns else None
-        return _Source(name.lower(), identifier, columns, moved)
-
-    def _refuse_others(self, tree: exp.Expr) -> None:
-        """Refuse moved tables outside of queries: targets of INSERT, UPDATE, DELETE and DDL."""
-        common = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
-        moved = {id(each.table) for each in self.moved}
-        for table in tree.find_all(exp.Table):
-            place = self._places.find(table)
-            is_common = not table.db and table.name.lower() in common
-            if place is not None and id(table) not in moved and not is_common:
-                raise UnsupportedError(f"`{tree.key}` on `{place.old}`, which moves: override it")
-
-    def _resolved(self, column: exp.Column, scope: Scope) -> exp.Expr:
-        """What a column becomes: itself where it stays."""
-        name, qualifier = column.name.lower(), column.table.lower()
-        if not qualifier and _is_output_name(column, scope, first=True):
-            return column
-        at: Scope | None = scope
-        missing: _Moved | None = None
-        while at is not None:
-            sources = self._sources.get(id(at), [])
-            candidates = _candidates(name, qualifier, sources)
-            if candidates:
-                return _chosen(column, candidates)
-            closed = (each.moved for each in sources if each.columns is not None)
-            missing = missing or next(filter(None, closed), None)
-            at = at.parent if at.scope_type in _SEES_PARENT else None
-        if (
-            missing is None
-            or qualifier
-            or name in _NOT_COLUMNS
-            or _is_output_name(column, scope, first=False)
-        ):
-            return column
-        return missing.column(column)
-
-
-def _candidates(name: str, qualifier: str, sources: list[_Source]) -> list[_Source]:
-    """Those of a query's sources that surely have the column, else those that may have it."""
-    if qualifier:
-        return [source for source in sources if source.name == qualifier]
-    certain = [source for source in sources if name in (source.columns or ())]
-    return certain or [source for source in sources if source.columns is None]
-
-
-def _chosen(column: exp.Column, sources: list[_Source]) -> exp.Expr:
-    source = sources[0]
-    if len(sources) > 1:
-        name = column.name.lower()
-        if source.columns is not None:
-            raise UnsupportedError(f"column `{name}` is in several tables")
-        if any(each.moved for each in sources):
-            raise UnsupportedError(f"column `{name}` could be of several tables: qualify it")
-        # With several tables that stay, the server itself knows whose column it is.
+def _resolved(column: exp.Column, frame: Frame, places: Places) -> exp.Expr:
+    """What a column becomes: itself where it stays."""
+    name, frames = places.fold(column.this), list(frame.around())
+    if column.table:
+        qualifier = places.fold(column.args["table"])
+        known = (each for at in frames for each in at.sources if each.name == qualifier)
+        source = next(known, None)
+        return column if source is None else _of_source(column, source, name)
+    if name in _WORDS and not column.this.quoted and places.dialect != "mysql":
         return column
-    if source.moved is not None:
-        return source.moved.column(column)
-    if not column.table:
-        column.set("table", source.identifier.copy())
+    if name in frame.answer and _is_ordered(column, frame):
+        return column
+    changes = any(each.changes for each in frames)
+    for depth, at in enumerate(frames):
+        if name in at.merged:
+            stays = not changes or (depth == 0 and not at.changes)
+            return column if stays else merged_column(name, at.merged[name])
+        certain = at.certain(name)
+        found = certain or at.possible(name)
+        if found and not changes:
+            return column
+        if found and not certain and name in frame.answer and _names_answer(column):
+            used = _used(frame, name)
+            if name not in used:
+                return _of_answer(column, frame, name) if used else column
+        # Of what is not certain, a query further out may be the owner.
+        further = [] if certain else frames[depth + 1 :]
+        behind = [each for around in further for each in around.possible(name)]
+        crossed = any(each.changes for each in frames[:depth])
+        doubt = any(each.changes for each in behind) or (behind and (at.changes or crossed))
+        several = len(found) > 1 and (crossed or any(each.changes for each in found))
+        is_row = not certain and any(each.name == name for each in at.sources)
+        if found and (doubt or several or is_row):
+            hint = "qualify it or give 1.0's catalog"
+            raise UnsupportedError(f"column `{name}` could be of several tables: {hint}")
+        if len(found) == 1:
+            return found[0].column(column.this, name)
+        if found:
+            # The server itself knows whose column it is.
+            return column
+    if name in frame.answer and _names_answer(column):
+        return _of_answer(column, frame, name)
+    row = next((each for at in frames for each in at.sources if each.name == name), None)
+    if row is not None:
+        _of_source(exp.Column(this=exp.Star()), row, name)
+        return column
+    for source in (each for at in frames for each in at.sources if each.changes or each.table):
+        source.column(column.this, name)
     return column
 
 
-def _expand_stars(select: exp.Expr, sources: list[_Source]) -> None:
-    projections: list[exp.Expr] = []
-    for projection in select.expressions:
-        starred = sources
-        if isinstance(projection, exp.Column):
-            starred = [each for each in sources if each.name == projection.table.lower()]
-        if not isinstance(projection, exp.Star | exp.Column) or not (
-            projection.is_star and starred
-        ):
-            projections.append(projection)
-            continue
-        star = projection if isinstance(projection, exp.Star) else projection.this
-        if star.args.get("except_") or star.args.get("replace"):
-            raise UnsupportedError("a star with exceptions over a table that moves")
-        for source in starred:
-            spelt = source.moved.place.columns if source.moved else ()
-            names: list[exp.Expr] = [exp.to_identifier(name) for name in spelt]
-            projections += [
-                exp.Column(this=name, table=source.identifier.copy())
-                for name in names or [exp.Star()]
-            ]
-    select.set("expressions", projections)
+def _of_source(column: exp.Column, source: Source, name: str) -> exp.Expr:
+    if not isinstance(column.this, exp.Star):
+        moved = source.column(column.this, name)
+        return moved if source.moved is not None else column
+    if source.changes:
+        raise UnsupportedError(f"a row of `{source.name}` as one value, which moves")
+    if source.moved is None:
+        return column
+    return exp.Column(this=exp.Star(), table=source.identifier.copy())
 
 
-def _outputs(scope: Scope) -> frozenset[str] | None:
-    """Names of a query's columns, in lower case; None where a star or a table hides them."""
-    query = scope.expression
-    if scope.outer_columns:
-        return frozenset(name.lower() for name in scope.outer_columns)
-    if not isinstance(query, exp.Query) or query.is_star:
-        return None
-    return frozenset(name.lower() for name in query.named_selects)
+def _is_ordered(column: exp.Column, frame: Frame) -> bool:
+    """True where a name alone means the answer's column before any other.
 
-
-def _is_output_name(column: exp.Column, scope: Scope, *, first: bool) -> bool:
-    """True when a plain name means a column of the answer.
-
-    In ORDER BY an output name goes before an input column if it stands alone; in GROUP BY and
-    HAVING only where no input column has the name (PostgreSQL manual, SELECT).
+    That is in ORDER BY and DISTINCT ON; in GROUP BY and HAVING it means one only where no input
+    column has the name (PostgreSQL manual, SELECT).
     """
-    named = {
-        projection.alias.lower() if isinstance(projection, exp.Alias) else projection.name.lower()
-        for projection in scope.expression.expressions
-        if isinstance(projection, exp.Alias | exp.Column)
-    }
-    if column.name.lower() not in named:
-        return False
-    if first:
-        ordered = column.parent
-        order = ordered.parent if isinstance(ordered, exp.Ordered) else None
-        return isinstance(order, exp.Order) and order.parent is scope.expression
+    around = column.parent.parent if column.parent is not None else None
+    return isinstance(around, exp.Order | exp.Distinct) and around.parent is frame.query
+
+
+def _names_answer(column: exp.Column) -> bool:
     clause = column.find_ancestor(exp.Group, exp.Having, exp.Order, exp.Select)
     return clause is not None and not isinstance(clause, exp.Select)
 
 
+def _used(frame: Frame, name: str) -> set[str]:
+    """What a column of the answer is made of, or nothing where it cannot be grouped by.
+
+    Where it is not made of an input column of its own name, there is none that 1.0 took GROUP BY
+    for: it would leave the others ungrouped.
+    """
+    shown = frame.query.expressions[frame.answer[name] - 1] if frame.query is not None else None
+    if shown is None or shown.find(exp.AggFunc):
+        return set()
+    return {each.name.lower() for each in shown.find_all(exp.Column)}
+
+
+def _of_answer(column: exp.Column, frame: Frame, name: str) -> exp.Expr:
+    """By number in GROUP BY, since 2.0's tables may have a column of this name."""
+    stars = frame.query is None or any(each.is_star for each in frame.query.expressions)
+    if stars or not frame.changes or not isinstance(column.parent, _GROUPING):
+        return column
+    return exp.Literal.number(frame.answer[name])
+
+
 def _replace(column: exp.Column, new: exp.Expr) -> None:
-    parent = column.parent
     top: exp.Expr = column
-    while isinstance(top.parent, exp.Cast):
+    while isinstance(top.parent, _KEEPS_NAME) and top.arg_key == "this":
         top = top.parent
     is_output = isinstance(top.parent, exp.Select) and top.arg_key == "expressions"
-    grows = isinstance(parent, _GROWING) and not isinstance(parent, exp.Paren)
-    if grows and isinstance(new, _GROWING):
+    if isinstance(column.parent, exp.Bracket) and not isinstance(new, exp.Column):
+        # How an element is counted depends on a type that is not known.
+        raise UnsupportedError(f"an element of `{column.name}`, which has become an expression")
+    if isinstance(new, GROWING) and not isinstance(column.parent, _ANY_FORM):
         new = exp.Paren(this=new)
     column.replace(new)
     if top is column:
@@ -273,13 +165,15 @@ def _replace(column: exp.Column, new: exp.Expr) -> None:
         top.replace(exp.Alias(this=top.copy(), alias=column.this.copy()))
 
 
-def _move_table(moved: _Moved) -> None:
-    table, new = moved.table, moved.place.to
+def _move_table(moved: Moved) -> None:
+    table, new = moved.table, moved.place.to or moved.table
     for part in ("this", "db", "catalog"):
         value = new.args.get(part)
         table.set(part, value.copy() if value is not None else None)
     if not table.args.get("alias") and table.name.lower() != moved.alias.name.lower():
         table.set("alias", exp.TableAlias(this=moved.alias.copy()))
+    if table.args.get("alias") and moved.place.columns:
+        table.args["alias"].set("columns", None)
     if not moved.joins:
         return
     joins = []
