@@ -142,6 +142,7 @@ def capture(
 @click.option("--read", type=click.Choice(DIALECTS), help="1.0's dialect [default: the workload's]")
 @click.option("--write", type=click.Choice(TARGETS), default="postgres", show_default=True)
 @click.option("--places", type=click.Path(path_type=Path), help="old place → new place, TOML")
+@click.option("--catalog", metavar="FILE|URL", help="1.0's columns, where names alone do not tell")
 @click.option("--check", "check_url", metavar="URL", help="EXPLAIN each template on this target")
 @filter_options
 @click.option("--kind", "kinds", multiple=True, help="select, set, …")
@@ -154,6 +155,7 @@ def prepare(
     read: str | None,
     write: str,
     places: Path | None,
+    catalog: str | None,
     check_url: str | None,
     kinds: tuple[str, ...],
     templates: tuple[str, ...],
@@ -180,6 +182,7 @@ def prepare(
             read=read or source.manifest["dialect"],
             write=write,
             places=places,
+            catalog=catalog,
             check_url=url,
             keep=_filter(kinds=frozenset(kinds), templates=frozenset(templates), **wanted),
             writes=writes,

@@ -1,9 +1,9 @@
 """What the demo's customers ask of 1.0: the templates of `questions.sql` and values for them.
 
 Apart from the traffic, which decides who asks what and when, so that a test can ask them too.
-Nearly every question moves to 2.0 by replacing tables by joins and columns by expressions. Two
-need an override written by hand: `billing_terms_using`, for it joins by the name of a column,
-and `columns_of_report`, for it asks the catalogue about a table that 2.0 does not have.
+Nearly every question moves to 2.0 by replacing tables by joins and columns by expressions. One
+needs an override written by hand: `columns_of_report`, for it asks the catalogue about a table
+that 2.0 does not have.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from replay.artefact import sha256_of
 from replay.errors import UsageError
 from replay.filter import Filter
 from replay.prepare import DIALECTS, TARGETS
+from replay.prepare.catalog import read_catalog
 from replay.prepare.check import Check
 from replay.prepare.coverage import Coverage
 from replay.prepare.overrides_file import overrides_file
@@ -39,6 +40,7 @@ def prepare(
     read: str,
     write: str,
     places: Path | None = None,
+    catalog: str | None = None,
     check_url: str | None = None,
     keep: Filter | None = None,
     writes: bool = False,
@@ -52,14 +54,17 @@ def prepare(
     counted.
 
     Raises:
-        UsageError: a dialect, the places file or its overrides do not fit this workload.
+        UsageError: a dialect, the places file, its overrides or 1.0's catalog do not fit.
         Unreachable: the target to check on does not let us in.
         Unreadable: the workload is damaged.
     """
     _refuse_misfits(workload, out, read=read, write=write)
     templates = {row["template_id"]: row for row in workload.templates().to_pylist()}
     texts = {key: row["source_sql"] or row["sql"] for key, row in templates.items()}
-    known = read_places(places, read=read, write=write, templates=texts) if places else None
+    columns = read_catalog(catalog) if catalog else None
+    known = None
+    if places:
+        known = read_places(places, read=read, write=write, templates=texts, catalog=columns)
     manifest = workload.manifest
     origin: dict[str, Any] = {
         "prepared_from": {"uri": os.fspath(workload.path), "sha256": workload.sha256},
@@ -80,7 +85,14 @@ def prepare(
         origin = {key: manifest[key] for key in origin}
         read, known = write, None
     rewriting = Rewriting(
-        workload, templates, read=read, write=write, places=known, writes=writes, again=again
+        workload,
+        templates,
+        read=read,
+        write=write,
+        places=known,
+        catalog=columns,
+        writes=writes,
+        again=again,
     )
     with Check(check_url, dialect=write) if check_url else nullcontext() as check:
         if check is not None:

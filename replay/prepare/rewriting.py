@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from replay.kind import READING
 from replay.prepare.binds import casts_everywhere, casts_needed, with_casts, with_literals
+from replay.prepare.catalog import Catalog
 from replay.prepare.chatter import Chatter
 from replay.prepare.check import Check
 from replay.prepare.cursors import Cursors, find_cursors, query_of
@@ -61,6 +62,7 @@ class Rewriting:
         read: str,
         write: str,
         places: Places | None,
+        catalog: Catalog | None,
         writes: bool,
         again: bool,
     ) -> None:
@@ -70,8 +72,15 @@ class Rewriting:
         self._again = again
         overrides = places.overrides if places else {}
         self.tallies = {key: Tally(row, overrides.get(key)) for key, row in templates.items()}
-        self._translator = Translator(read=read, write=write, places=places)
-        self._chatter = Chatter(read=read, write=write, writes=writes)
+        self._translator = Translator(read=read, write=write, places=places, catalog=catalog)
+        self._chatter = Chatter(
+            read=read,
+            write=write,
+            writes=writes,
+            settings=places.settings if places else {},
+            schemas={old: new.name for old, new in places.schemas.items()} if places else {},
+        )
+        self._places = places
         self._cursors = Cursors() if again else find_cursors(workload)
         self._examples = {
             key: example._replace(kind="select", sql=query)
@@ -155,6 +164,14 @@ class Rewriting:
             position = INCOMING.get_field_index(name)
             column = pa.array(columns[name], INCOMING.field(position).type)
             result = result.set_column(position, INCOMING.field(position), column)
+        if self._places is not None:
+            for name, renames, others in (
+                ("user", self._places.users, self._places.default_user),
+                ("database", self._places.databases, None),
+            ):
+                position = INCOMING.get_field_index(name)
+                renamed = _renamed(result.column(name), renames, others)
+                result = result.set_column(position, INCOMING.field(position), renamed)
         return result if len(kept) == len(batch) else result.take(pa.array(kept, pa.int64()))
 
     def _outcome(self, statement_id: int, row: _Row) -> Translated | str:
@@ -200,3 +217,9 @@ class Rewriting:
         if casts:
             row.sql = with_casts(row.sql, casts, dialect=dialect)
         return bool(casts)
+
+
+def _renamed(names: pa.Array, renames: Mapping[str, str], others: str | None) -> pa.Array:
+    encoded = names.dictionary_encode()
+    new = [renames.get(name, others or name) for name in encoded.dictionary.to_pylist()]
+    return pa.array(new, pa.string()).take(encoded.indices)

@@ -19,6 +19,7 @@ from sqlglot.errors import ParseError, SqlglotError
 from sqlglot.errors import UnsupportedError as GeneratorError
 from sqlglot.tokenizer_core import TokenType
 
+from replay.prepare.catalog import Catalog
 from replay.prepare.chatter import first_word
 from replay.prepare.cut import Cut, bounds, cut, fill, members
 from replay.prepare.override import Override
@@ -70,10 +71,18 @@ class _Translation:
 class Translator:
     """Translates statement after statement, remembering each shape."""
 
-    def __init__(self, *, read: str, write: str, places: Places | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        read: str,
+        write: str,
+        places: Places | None = None,
+        catalog: Catalog | None = None,
+    ) -> None:
         self._read = read
         self._write = write
         self._places = places
+        self._catalog = catalog
         self._named = places.pattern() if places else None
         self._fixed: dict[str, tuple[int, ...]] = {}
         """The slots of a shape whose values decide about more than their own places."""
@@ -244,7 +253,7 @@ class Translator:
                 trees[position] = adapt(tree, read=self._read, write=self._write)
             if self._places is not None:
                 # After the dialect: what places.toml says is in 2.0's already.
-                changed = relocate(trees[position], self._places) or changed
+                changed = relocate(trees[position], self._places, self._catalog) or changed
         if not changed:
             return sql, False
         text = "; ".join(map(self._generate, trees))

@@ -150,6 +150,57 @@ def test_an_override_for_an_unknown_template_is_refused_or_listed(tmp_path: Path
     assert coverage.unused_overrides == (1,)
 
 
+def test_users_databases_settings_and_schemas_are_renamed(tmp_path: Path) -> None:
+    text = """
+[users]
+analyst = "reader"
+"*" = "guest"
+[databases]
+reports = "dwh"
+[schemas]
+crm = "sales"
+[settings]
+work_mem = false
+"""
+    asked = [
+        Asked(sql="set search_path to crm, public"),
+        Asked(sql="set work_mem = '1MB'"),
+        Asked(sql="select 1 from crm.t", user="bob"),
+    ]
+    source = make_workload(tmp_path / "w1", asked)
+    places = _places(tmp_path, text)
+    prepare(source, tmp_path / "w2", read="postgres", write="postgres", places=places)
+    prepared = Workload(tmp_path / "w2")
+    rows = prepared.statements(["sql", "user", "database"]).to_pylist()
+    assert [tuple(row.values()) for row in rows] == [
+        ("SET search_path TO sales, public", "reader", "dwh"),
+        ("SELECT 1 FROM sales.t", "guest", "dwh"),
+    ]
+    assert prepared.counts.skipped == {"chatter: set work_mem": 1}
+
+
+def test_the_catalog_of_a_file_spells_stars_out(tmp_path: Path) -> None:
+    catalog = tmp_path / "columns.csv"
+    catalog.write_text(
+        "table_schema,table_name,column_name\npublic,old,z\npublic,old,a\n", encoding="utf-8"
+    )
+    places = _places(tmp_path, '[tables.old]\nto = "new"\nothers = "keep"\ncolumns = { a = "b" }\n')
+    source = make_workload(tmp_path / "w1", [Asked(sql="select * from old")])
+    for known, word in ((None, "unsupported"), (str(catalog), "translated")):
+        coverage = prepare(
+            source,
+            tmp_path / "w2",
+            read="postgres",
+            write="postgres",
+            places=places,
+            catalog=known,
+        )
+        assert [each.word.value for each in coverage.templates] == [word]
+    assert Workload(tmp_path / "w2").statements(["sql"])["sql"].to_pylist() == [
+        "SELECT old.z, old.b AS a FROM new AS old"
+    ]
+
+
 MAKING = {
     "create": "create temp table passing as select 1 as a",
     "create if": 'CREATE LOCAL TEMPORARY TABLE IF NOT EXISTS "passing" (a int)',
