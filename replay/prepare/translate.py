@@ -35,6 +35,7 @@ _BIND = re.compile(r"(?<![\w.])78(\d{5})078(?![\w.])")
 _MAX_SLOTS = 100_000
 _WORTH_A_STENCIL = 3
 """Uses of a translation: drawing its stencil costs as much as a hundred statements."""
+_MOST_REMEMBERED = 50_000
 _STENCILS = 4
 """Of one template, which may have several shapes."""
 _CLASS = re.compile(r"<class '(?:\w+\.)*(\w+)'>")
@@ -162,6 +163,10 @@ class Translator:
         if known is None:
             # Slots are only ever added, so that values of fewer slots are never taken for these.
             fixed, known = self._learn(statement, fixed)
+            for memory in (self._fixed, self._translations):
+                if len(memory) >= _MOST_REMEMBERED:
+                    # Texts that no parser takes may each be a shape of their own.
+                    memory.clear()
             self._fixed[key] = fixed
             self._translations[key, tuple(literals[slot] for slot in fixed)] = known
         return known

@@ -62,7 +62,7 @@ def _rows(statements: int) -> Iterator[dict[str, Any]]:
             number=number,
             first=first,
             last=first + timedelta(days=draw.randrange(1, 30)),
-            country=draw.choice(("France", "Spain", "O''Neil's")),
+            country=draw.choice(("France", "Spain", "O''Neil")),
             clicks=draw.randrange(100_000),
             campaigns=", ".join(f"'c{draw.randrange(999)}'" for _ in range(draw.randrange(1, 9))),
             limit=draw.choice((10, 20, 50)),
