@@ -190,6 +190,10 @@ class _Rules:
         if node.is_string and _ZERO_DATE.match(node.name):
             raise UnsupportedError("a date with zeros in it: use NULL")
 
+    def on_interval(self, node: exp.Expr) -> None:
+        if isinstance(node.this, exp.Tuple):
+            raise UnsupportedError("INTERVAL(): use CASE")
+
     def on_update(self, node: exp.Expr) -> None:
         many = any(node.args.get(key) for key in ("tables", "using", "order", "limit", "ignore"))
         if many or (node.this and node.this.args.get("joins")):
@@ -202,7 +206,9 @@ class _Rules:
         known, number = _INTERVAL.fullmatch(unit.upper()), amount.sql().strip("'() ")
         if not known or re.fullmatch(r"-?\d*\.\d+", number):
             raise UnsupportedError("an interval of parts or with a fraction: add parts one by one")
-        unit, whole = known[1], re.fullmatch(r"-?\d+", number) and not _BIND.search(number)
+        unit, whole = known[1], re.fullmatch(r"-?\d+", number)
+        if whole and _BIND.search(number):
+            amount, whole = exp.Literal.number(number), None
         by = number if whole else "CAST(_1 AS INTEGER)"
         if self._redshift:
             by = f"-{by}".removeprefix("--") if sign == "-" else by
@@ -280,7 +286,7 @@ class _Rules:
         zones = [node.text(key) for key in ("source_tz", "target_tz")]
         names = ["UTC" if re.fullmatch("[+-]00:00", zone) else zone for zone in zones]
         if any(map(_MARKER.search, zones)):
-            return None
+            return exp.Anonymous(this="MARKED", expressions=[*node.args.values()])
         if not all(re.match(r"(?!SYSTEM)[A-Z]\w+", name) for name in names):
             raise UnsupportedError("CONVERT_TZ with an offset: name the zone")
         return self.called("zoned", node.args["timestamp"], *map(exp.Literal.string, names))
@@ -307,7 +313,7 @@ class _Rules:
     def on_regexplike(self, node: exp.Expr) -> exp.Expr | None:
         pattern, flag = node.expression, node.text("flag") or "i"
         if _MARKER.search(pattern.name + flag):
-            return None
+            return exp.Anonymous(this="MARKED", expressions=[*node.args.values()])
         if flag not in "ic" or (pattern.is_string and _FOREIGN_REGEX.search(pattern.name)):
             raise UnsupportedError("a regular expression with Perl's signs: use POSIX classes")
         return self.called(f"regexp_{flag}", node.this, pattern)
