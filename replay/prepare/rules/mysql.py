@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import sqlglot
 from sqlglot import exp
@@ -42,11 +41,14 @@ _TRUTHS = (exp.Predicate, exp.Connector, exp.Not, exp.Boolean, exp.Escape)
 _VALUES = (*_OPERATORS, exp.Func, exp.Alias, exp.Ordered, exp.Group, exp.Tuple, exp.Distinct)
 
 
-class _Verbatim(Postgres):
+_Node = Any  # sqlglot's nodes have no types of their own for what they hold
+
+
+class _Verbatim(Postgres):  # type: ignore[misc]
     """PostgreSQL whose functions stay as a form names them."""
 
-    class Parser(Postgres.Parser):
-        FUNCTIONS = {}
+    class Parser(Postgres.Parser):  # type: ignore[misc]
+        FUNCTIONS: ClassVar[dict[str, _Node]] = {}
 
 
 def from_mysql(tree: exp.Expr, *, write: str) -> exp.Expr:
@@ -61,6 +63,8 @@ def from_mysql(tree: exp.Expr, *, write: str) -> exp.Expr:
     for node in reversed(list(tree.walk())):  # children before their parents
         utc = isinstance(node, exp.Column) and node.name.lower().startswith("utc_")
         name = node.name.lower() if utc or isinstance(node, exp.Anonymous) else node.key
+        flagged = {f"{name}+{key}" for key, given in node.args.items() if given} & _FORMS.keys()
+        name = flagged.pop() if flagged else name
         rule = getattr(rules, f"on_{name}", None)
         parts = [node.args.get(key) for key in node.arg_types]
         parts = node.expressions if isinstance(node, exp.Anonymous) else parts
@@ -95,7 +99,7 @@ def _clauses(select: exp.Select) -> None:
                 column.replace(_fitted(meant.copy(), column.parent))
 
 
-def _fitted(node: exp.Expr, parent: exp.Expr | None) -> exp.Expr:
+def _fitted(node: _Node, parent: _Node) -> _Node:
     """In parentheses where `parent` is an operator that could take a part of it."""
     tight = isinstance(parent, _OPERATORS) and not isinstance(parent, (exp.Paren, exp.Escape))
     loose = isinstance(node, _OPERATORS) and not isinstance(node, exp.Paren)
@@ -106,7 +110,7 @@ def _fitted(node: exp.Expr, parent: exp.Expr | None) -> exp.Expr:
     return exp.Paren(this=node) if tight and loose else node
 
 
-def _kind(node: exp.Expr) -> str | None:
+def _kind(node: _Node) -> str | None:
     """truth, number, text, literal (a string as yet of no type), date, datetime; None: unknown."""
     node = node.this if isinstance(node, exp.Alias) else node.unnest()
     if isinstance(node, exp.Literal):
@@ -119,7 +123,7 @@ def _kind(node: exp.Expr) -> str | None:
     return _KINDS.get((node.name if isinstance(node, exp.Anonymous) else name).lower())
 
 
-def _settle(node: exp.Expr) -> None:
+def _settle(node: _Node) -> None:
     """Where MySQL's truth is a number: give a condition or value the type its place wants.
 
     `<> '0'` and `= '1'` are right for a column of numbers and for one of booleans.
@@ -148,7 +152,7 @@ def _settle(node: exp.Expr) -> None:
 
 
 @lru_cache(maxsize=1000)
-def _parsed(text: str) -> exp.Expr:
+def _parsed(text: str) -> _Node:
     return sqlglot.parse_one(text, read=_Verbatim)
 
 
@@ -158,7 +162,7 @@ class _Rules:
     def __init__(self, write: str) -> None:
         self._redshift = write == "redshift"
 
-    def called(self, name: str, *parts: Any) -> exp.Expr | None:
+    def called(self, name: str, *parts: _Node) -> _Node:
         """The form of a function with these arguments."""
         given = [part for part in parts if isinstance(part, exp.Expr)]
         last = given[-1].sql().lower() if given and name in _BY_VALUE else ""
@@ -167,7 +171,7 @@ class _Rules:
         # A marker in the place of a value must give another text than any value.
         return self._filled(*parts, forms=forms) if forms and not _MARKER.search(last) else None
 
-    def _filled(self, *parts: Any, forms: Sequence[str]) -> exp.Expr:
+    def _filled(self, *parts: _Node, forms: list[str]) -> _Node:
         form = forms[-1] if self._redshift else forms[0]
         if form.startswith("!"):
             raise UnsupportedError(form[1:])
@@ -178,30 +182,24 @@ class _Rules:
             if letter == "d" and _kind(part) == "literal":
                 part = exp.cast(part, "TIMESTAMP")
             part = self._text(part) if letter == "t" else part
+            part = self._format(part) if letter == "f" else part
             place.replace(_fitted(part, place.parent))
         return tree.expressions[0].pop()
 
-    def _text(self, node: exp.Expr) -> exp.Expr:
+    def _text(self, node: _Node) -> _Node:
         """Redshift casts arguments of functions of texts by itself, PostgreSQL literals only."""
         known = self._redshift or _kind(node) in ("text", "literal")
         return node if known else exp.cast(node, "TEXT")
 
-    def on_literal(self, node: exp.Expr) -> None:
+    def on_literal(self, node: _Node) -> None:
         if node.is_string and _ZERO_DATE.match(node.name):
             raise UnsupportedError("a date with zeros in it: use NULL")
 
-    def on_interval(self, node: exp.Expr) -> None:
+    def on_interval(self, node: _Node) -> None:
         if isinstance(node.this, exp.Tuple):
             raise UnsupportedError("INTERVAL(): use CASE")
 
-    def on_update(self, node: exp.Expr) -> None:
-        many = any(node.args.get(key) for key in ("tables", "using", "order", "limit", "ignore"))
-        if many or (node.this and node.this.args.get("joins")):
-            raise UnsupportedError(f"{node.key.upper()} of several tables, LIMIT or IGNORE: use IN")
-
-    on_delete = on_insert = on_update
-
-    def _moved(self, date: exp.Expr, amount: exp.Expr, unit: str, sign: str) -> exp.Expr:
+    def _moved(self, date: _Node, amount: _Node, unit: str, sign: str) -> _Node:
         """A date and an interval; MySQL rounds the number, the targets take it as it is."""
         known, number = _INTERVAL.fullmatch(unit.upper()), amount.sql().strip("'() ")
         if not known or re.fullmatch(r"-?\d*\.\d+", number):
@@ -222,7 +220,7 @@ class _Rules:
             form = f"CAST({form} AS DATE)"
         return self._filled(date, amount, forms=[form])
 
-    def on_add(self, node: exp.Expr) -> exp.Expr | None:
+    def on_add(self, node: _Node) -> _Node:
         plain, unit = isinstance(node, exp.Anonymous), node.text("unit")
         left, right = node.expressions if plain else (node.this, node.expression)
         minus = isinstance(node, (exp.Sub, exp.DateSub)) or node.name.lower() == "subdate"
@@ -237,7 +235,7 @@ class _Rules:
 
     on_sub = on_dateadd = on_datesub = on_timestampadd = on_adddate = on_subdate = on_add
 
-    def on_eq(self, node: exp.Expr) -> None:
+    def on_eq(self, node: _Node) -> _Node:
         """A text beside a number counts as a number."""
         for side, other in ((node.this, node.expression), (node.expression, node.this)):
             if _kind(side) == "text" and _kind(other) == "number":
@@ -245,24 +243,21 @@ class _Rules:
 
     on_neq = on_gt = on_gte = on_lt = on_lte = on_mul = on_div = on_eq
 
-    def _formatted(self, form: str, this: exp.Expr, format_: exp.Expr) -> exp.Expr:
-        """A form of TO_CHAR's formats, which have literal text in double quotes."""
-        if not format_.is_string:
+    def _format(self, node: _Node) -> _Node:
+        """A format of TO_CHAR's, which has literal text in double quotes."""
+        if not node.is_string:
             raise UnsupportedError("a date format that is computed: write it as a literal")
         done = ""
-        for piece in re.findall(r"%-?.|[^%]+|%", format_.name, re.DOTALL):
+        for piece in re.findall(r"%-?.|[^%]+|%", node.name, re.DOTALL):
             known = _FACTS["letters"].get(piece[1:], "") if piece[0] == "%" else ""
             if known.startswith("!"):
                 raise UnsupportedError(f"%{known[1:]} in a date format: use EXTRACT or WEEK")
             text = re.sub(r'(["\\])', r"\\\1", piece.removeprefix("%") or piece)
             done += known or (f'"{text}"' if re.search(r'[\w"\\]', text) else text)
-        return self._filled(this, exp.Literal.string(done), forms=[form])
+        return exp.Literal.string(done)
 
-    def on_timetostr(self, node: exp.Expr) -> exp.Expr:
-        done, parent = (
-            self._formatted("TO_CHAR(d0, _1)", node.this, node.args["format"]),
-            node.parent,
-        )
+    def on_timetostr(self, node: _Node) -> _Node:
+        done, parent = self.called("to_char", node.this, node.args["format"]), node.parent
         compared = type(parent) in (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Between)
         if compared and node.args["format"].name.startswith("%Y-%m-"):
             other = parent.this if node.arg_key != "this" else parent.args.get("expression")
@@ -271,18 +266,7 @@ class _Rules:
                 return exp.cast(done, "TIMESTAMP")
         return done
 
-    def on_unixtotime(self, node: exp.Expr) -> exp.Expr | None:
-        moment, format_ = self.called("from_epoch", node.this), node.args.get("format")
-        return self._formatted("TO_CHAR(_0, _1)", moment, format_) if format_ else moment
-
-    def on_strtotime(self, node: exp.Expr) -> exp.Expr:
-        dates = isinstance(node, exp.StrToDate)
-        form = "TO_DATE(_0, _1)" if dates else "CAST(TO_TIMESTAMP(_0, _1) AS TIMESTAMP)"
-        return self._formatted(form, node.this, node.args["format"])
-
-    on_strtodate = on_strtotime
-
-    def on_converttimezone(self, node: exp.Expr) -> exp.Expr | None:
+    def on_converttimezone(self, node: _Node) -> _Node:
         zones = [node.text(key) for key in ("source_tz", "target_tz")]
         names = ["UTC" if re.fullmatch("[+-]00:00", zone) else zone for zone in zones]
         if any(map(_MARKER.search, zones)):
@@ -291,7 +275,7 @@ class _Rules:
             raise UnsupportedError("CONVERT_TZ with an offset: name the zone")
         return self.called("zoned", node.args["timestamp"], *map(exp.Literal.string, names))
 
-    def on_cast(self, node: exp.Expr) -> exp.Expr:
+    def on_cast(self, node: _Node) -> _Node:
         kind, sizes = node.to.this.name, node.to.expressions
         known = _FACTS["types"].get(kind, "")
         if known.startswith("!"):
@@ -305,12 +289,12 @@ class _Rules:
             node.set("to", exp.DataType.build(known, dialect="postgres"))
         return node
 
-    def on_like(self, node: exp.Expr) -> exp.Expr:
+    def on_like(self, node: _Node) -> _Node:
         """MySQL's default collations compare without case, as ILIKE does."""
         kind = exp.Like if node.meta.get("binary") else exp.ILike
         return kind(**{**node.args, "this": self._text(node.this)})
 
-    def on_regexplike(self, node: exp.Expr) -> exp.Expr | None:
+    def on_regexplike(self, node: _Node) -> _Node:
         pattern, flag = node.expression, node.text("flag") or "i"
         if _MARKER.search(pattern.name + flag):
             return exp.Anonymous(this="MARKED", expressions=[*node.args.values()])
@@ -318,20 +302,20 @@ class _Rules:
             raise UnsupportedError("a regular expression with Perl's signs: use POSIX classes")
         return self.called(f"regexp_{flag}", node.this, pattern)
 
-    def on_concat(self, node: exp.Expr) -> exp.Expr:
+    def on_concat(self, node: _Node) -> _Node:
         """|| is NULL where any part is, as MySQL's CONCAT; it wants a text among the first two."""
         parts, kinds = node.expressions, [_kind(part) for part in node.expressions[:2]]
         first = "_0" if {"text", "literal"} & {*kinds} else "CAST(_0 AS TEXT)"
         rest = [f"_{place}" for place in range(1, len(parts))]
         return self._filled(*parts, forms=[" || ".join([first, *rest])])
 
-    def on_concatws(self, node: exp.Expr) -> exp.Expr:
+    def on_concatws(self, node: _Node) -> _Node:
         rest = range(1, len(node.expressions))
         form = " || ".join(f"COALESCE(_0 || _{place}, '')" for place in rest)
         form = f"SUBSTRING({form}, LENGTH(_0 || '.'))"
         return self._filled(*node.expressions, forms=[form]) if self._redshift else node
 
-    def on_groupconcat(self, node: exp.Expr) -> exp.Expr:
+    def on_groupconcat(self, node: _Node) -> _Node:
         order = node.this if isinstance(node.this, exp.Order) else None
         inner = order.this if order else node.this
         distinct = isinstance(inner, exp.Distinct)
@@ -348,13 +332,13 @@ class _Rules:
             )
         return node
 
-    def on_count(self, node: exp.Expr) -> None:
+    def on_count(self, node: _Node) -> None:
         values = node.this.expressions if isinstance(node.this, exp.Distinct) else ()
         if len(values) > 1 and self._redshift:
             form = " || CHR(31) || ".join(f"CAST(_{place} AS TEXT)" for place in range(len(values)))
             node.this.set("expressions", [self._filled(*values, forms=[form])])
 
-    def on_greatest(self, node: exp.Expr) -> exp.Expr:
+    def on_greatest(self, node: _Node) -> _Node:
         """NULL if any argument is; the targets pass over NULLs."""
         parts = [one for one in (node.this, *node.expressions) if not isinstance(one, exp.Literal)]
         nulls = exp.or_(*(part.is_(exp.null()) for part in parts))
@@ -362,39 +346,32 @@ class _Rules:
 
     on_least = on_greatest
 
-    def on_field(self, node: exp.Expr) -> exp.Expr:
+    def on_field(self, node: _Node) -> _Node:
         form = "".join(f" WHEN _{i} THEN {i}" for i in range(1, len(node.expressions)))
         return self._filled(*node.expressions, forms=[f"CASE _0{form} ELSE 0 END"])
 
-    def on_elt(self, node: exp.Expr) -> exp.Expr:
+    def on_elt(self, node: _Node) -> _Node:
         form = "".join(f" WHEN {i + 1} THEN _{i + 1}" for i in range(len(node.expressions)))
         return self._filled(node.this, *node.expressions, forms=[f"CASE _0{form} END"])
 
-    def on_extract(self, node: exp.Expr) -> exp.Expr | None:
+    def on_extract(self, node: _Node) -> _Node:
         return self.called(f"extract_{node.name.lower()}", node.expression)
 
-    def on_length(self, node: exp.Expr) -> exp.Expr | None:
-        return self.called("octet_length" if node.args.get("binary") else "char_length", node.this)
-
-    def on_pad(self, node: exp.Expr) -> exp.Expr | None:
-        name = "lpad" if node.args.get("is_left") else "rpad"
-        return self.called(name, node.this, node.expression, node.args["fill_pattern"])
-
-    def on_substring(self, node: exp.Expr) -> exp.Expr | None:
+    def on_substring(self, node: _Node) -> _Node:
         start, length = node.args["start"], node.args.get("length")
         name = "substring_end" if isinstance(start, exp.Neg) else "substring"
         return self.called(
             name, node.this, start.unnest() if name == "substring" else start.this, length
         )
 
-    def on_jsonextract(self, node: exp.Expr) -> exp.Expr:
+    def on_jsonextract(self, node: _Node) -> _Node:
         node.set("this", self.called(node.key, node.this))
         return node
 
     on_jsonextractscalar = on_jsonextract
 
-    def on_bitstring(self, node: exp.Expr) -> exp.Expr:
+    def on_bitstring(self, node: _Node) -> _Node:
         return exp.Literal.string(int(node.name, 2))
 
-    def on_national(self, node: exp.Expr) -> exp.Expr:
+    def on_national(self, node: _Node) -> _Node:
         return exp.Literal.string(node.name)
