@@ -68,11 +68,15 @@ def from_mysql(tree: exp.Expr, *, write: str) -> exp.Expr:
         rule = getattr(rules, f"on_{name}", None)
         parts = [node.args.get(key) for key in node.arg_types]
         parts = node.expressions if isinstance(node, exp.Anonymous) else parts
-        done = rule(node) if rule else rules.called(name, *parts)
+        try:
+            done = rule(node) if rule else rules.called(name, *parts)
+        except (AttributeError, LookupError, TypeError, ValueError):
+            raise UnsupportedError(f"{name.upper()} with these arguments") from None
         if done is not None and done is not node:
             node.replace(_fitted(done, node.parent))
         _settle(done or node)
-    return root.expressions[0].pop()
+    result: exp.Expr = root.expressions[0].pop()
+    return result
 
 
 def _clauses(select: exp.Select) -> None:
@@ -194,6 +198,10 @@ class _Rules:
     def on_literal(self, node: _Node) -> None:
         if node.is_string and _ZERO_DATE.match(node.name):
             raise UnsupportedError("a date with zeros in it: use NULL")
+
+    def on_update(self, node: _Node) -> None:
+        if node.this.args.get("joins"):
+            raise UnsupportedError("UPDATE of several tables: use IN")
 
     def on_interval(self, node: _Node) -> None:
         if isinstance(node.this, exp.Tuple):
