@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import sqlglot
 from sqlglot import exp
 from sqlglot.dialects import Postgres
+from sqlglot.errors import SqlglotError
 
 from replay.prepare.unsupported import UnsupportedError
 
@@ -39,8 +40,6 @@ _INTERVAL = re.compile(r"(?:SQL_TSI_)?(SECOND|MINUTE|HOUR|DAY|WEEK|MONTH|QUARTER
 _OPERATORS = (exp.Binary, exp.Unary, exp.In, exp.Between, exp.AtTimeZone)
 _TRUTHS = (exp.Predicate, exp.Connector, exp.Not, exp.Boolean, exp.Escape)
 _VALUES = (*_OPERATORS, exp.Func, exp.Alias, exp.Ordered, exp.Group, exp.Tuple, exp.Distinct)
-
-
 _Node = Any  # sqlglot's nodes have no types of their own for what they hold
 
 
@@ -70,7 +69,7 @@ def from_mysql(tree: exp.Expr, *, write: str) -> exp.Expr:
         parts = node.expressions if isinstance(node, exp.Anonymous) else parts
         try:
             done = rule(node) if rule else rules.called(name, *parts)
-        except (AttributeError, LookupError, TypeError, ValueError):
+        except (AttributeError, LookupError, TypeError, ValueError, SqlglotError):
             raise UnsupportedError(f"{name.upper()} with these arguments") from None
         if done is not None and done is not node:
             node.replace(_fitted(done, node.parent))
@@ -101,6 +100,10 @@ def _clauses(select: exp.Select) -> None:
             if not stays and column.find_ancestor(exp.AggFunc, exp.Query) is select:
                 meant = aliases.get(column.name.lower(), column)
                 column.replace(_fitted(meant.copy(), column.parent))
+    parts = (*select.expressions, having)
+    if having and not group and not any(part.find(exp.AggFunc, exp.Window) for part in parts):
+        select.where(having.this, copy=False)
+        select.set("having", None)
 
 
 def _fitted(node: _Node, parent: _Node) -> _Node:
@@ -275,11 +278,12 @@ class _Rules:
         return done
 
     def on_converttimezone(self, node: _Node) -> _Node:
-        zones = [node.text(key) for key in ("source_tz", "target_tz")]
-        names = ["UTC" if re.fullmatch("[+-]00:00", zone) else zone for zone in zones]
-        if any(map(_MARKER.search, zones)):
+        zones = [node.args["source_tz"], node.args["target_tz"]]
+        names = [re.sub(r"^[+-]00:00$", "UTC", zone.name) for zone in zones]
+        if any(map(_MARKER.search, names)):
             return exp.Anonymous(this="MARKED", expressions=[*node.args.values()])
-        if not all(re.match(r"(?!SYSTEM)[A-Z]\w+", name) for name in names):
+        known = all(re.match(r"(?!SYSTEM)[A-Z]\w+", name) for name in names)
+        if not known or not all(zone.is_string for zone in zones):
             raise UnsupportedError("CONVERT_TZ with an offset: name the zone")
         return self.called("zoned", node.args["timestamp"], *map(exp.Literal.string, names))
 
@@ -335,9 +339,8 @@ class _Rules:
         node.set("separator", node.args.get("separator") or exp.Literal.string(","))
         if order and self._redshift:
             node.set("this", inner)
-            return exp.WithinGroup(
-                this=node.copy(), expression=exp.Order(expressions=order.expressions)
-            )
+            order = exp.Order(expressions=order.expressions)
+            return exp.WithinGroup(this=node.copy(), expression=order)
         return node
 
     def on_count(self, node: _Node) -> None:
@@ -367,10 +370,9 @@ class _Rules:
 
     def on_substring(self, node: _Node) -> _Node:
         start, length = node.args["start"], node.args.get("length")
-        name = "substring_end" if isinstance(start, exp.Neg) else "substring"
-        return self.called(
-            name, node.this, start.unnest() if name == "substring" else start.this, length
-        )
+        if isinstance(start, exp.Neg):
+            return self.called("substring_end", node.this, start.this, length)
+        return self.called("substring", node.this, start, length)
 
     def on_jsonextract(self, node: _Node) -> _Node:
         node.set("this", self.called(node.key, node.this))
@@ -378,8 +380,8 @@ class _Rules:
 
     on_jsonextractscalar = on_jsonextract
 
-    def on_bitstring(self, node: _Node) -> _Node:
-        return exp.Literal.string(int(node.name, 2))
-
     def on_national(self, node: _Node) -> _Node:
-        return exp.Literal.string(node.name)
+        bits = isinstance(node, exp.BitString)
+        return exp.Literal.string(int(node.name, 2) if bits else node.name)
+
+    on_bitstring = on_national

@@ -167,6 +167,7 @@ REFUSED = {
     "yearweek mode": ("SELECT YEARWEEK(d, 7) FROM v", "mode"),
     "unit": ("SELECT TIMESTAMPDIFF(MICROSECOND, d, e) FROM v", "TIMESTAMPDIFF"),
     "offset": ("SELECT CONVERT_TZ(e, '+02:00', 'UTC') FROM v", "CONVERT_TZ"),
+    "zone of a column": ("SELECT CONVERT_TZ(e, S, 'UTC') FROM v", "CONVERT_TZ"),
     "date as a number": ("SELECT CURDATE() - 7", "arithmetic"),
     "date as a condition": ("SELECT id FROM v WHERE DATE(e)", "condition"),
     "text as a condition": ("SELECT id FROM v WHERE CONCAT(s, u)", "condition"),
@@ -286,6 +287,7 @@ def test_refused_by_name_and_without_literals(sql: str, word: str, write: str) -
 
 SHAPES = {
     "format": ("DATE_FORMAT(d, '{}')", ["%Y", "x", "%u", "%d %M"]),
+    "column": ("ADDDATE(d, {})", ["1", "n", "2", "-3"]),
     "week": ("WEEK(d, {})", ["7", "3", "6", "1"]),
     "zone": ("CONVERT_TZ(e, '{}', 'UTC')", ["UTC", "+02:00", "+00:00", "Europe/Berlin"]),
     "pattern": ("s REGEXP '{}'", ["a", "b.", "(?=a)", "[[:digit:]]"]),
