@@ -42,6 +42,10 @@ _CLASS = re.compile(r"<class '(?:\w+\.)*(\w+)'>")
 _KEYWORD = re.compile(r"[A-Za-z_]{1,30}\Z")
 
 
+class _QuotingError(UnsupportedError):
+    """A generator's words, which may quote a literal of the user."""
+
+
 @dataclass(frozen=True, slots=True)
 class Translated:
     """One statement's outcome: its text on 2.0 and, where it has none, the reason."""
@@ -177,13 +181,14 @@ class Translator:
         every = tuple(range(len(statement.classes)))
         try:
             exact, changed = self._rewrite(statement.body)
-        except UnsupportedError:
+        except UnsupportedError as error:
             try:
                 self._rewrite(_marked(statement, every))
-            except UnsupportedError as error:
-                # Of the marked text, since a generator may quote a user's literal.
-                return fixed, _Translation(reason=str(error))
-            return every, _Translation(reason="a literal's value has no translation")
+            except UnsupportedError as marked:
+                return fixed, _Translation(reason=str(marked))
+            quotes = isinstance(error, _QuotingError)
+            reason = "a literal's value has no translation" if quotes else str(error)
+            return every, _Translation(reason=reason)
         if not changed or self._same(statement.body, exact):
             return fixed, _Translation()
         if 0 < len(every) < _MAX_SLOTS and not _MARKER.search(statement.body):
@@ -249,6 +254,9 @@ class Translator:
             raise UnsupportedError(_parse_reason(error)) from None
         except (SqlglotError, RecursionError):
             raise UnsupportedError("cannot be split into tokens") from None
+        except (AttributeError, LookupError, TypeError, ValueError):
+            # A defect of the parser's, which some texts meet: DATE_ADD without its interval.
+            raise UnsupportedError("cannot be parsed: the parser gives up") from None
         changed = translating
         for position, tree in enumerate(trees):
             # What is no statement to it, sqlglot reads as an expression: `savepoint a` as an alias.
@@ -272,7 +280,7 @@ class Translator:
                 dialect=self._write, comments=False, unsupported_level=ErrorLevel.RAISE, copy=False
             )
         except GeneratorError as error:
-            raise UnsupportedError(str(error).strip().splitlines()[0][:160]) from None
+            raise _QuotingError(str(error).strip().splitlines()[0][:160]) from None
         except (SqlglotError, ValueError) as error:
             raise UnsupportedError(f"cannot be written: {type(error).__name__}") from None
 
