@@ -107,7 +107,7 @@ def prepare(
         tallies = [tally for tally in preparation.tallies.values() if tally.statements]
         for tally in tallies:
             writer.add_template(tally.template(dialect=write))
-        coverage = _coverage(tallies, left_out, known)
+        coverage = _coverage(tallies, left_out, known, origin | {"checked": bool(check_url)})
         writer.add_file("coverage.json", coverage.as_json())
         writer.add_file("overrides.toml", overrides_file(tallies))
         captured = sum(tally.statements for tally in tallies)
@@ -281,7 +281,9 @@ class _Form:
         return with_casts(row.sql, self.casts, dialect=dialect) if self.casts else row.sql
 
 
-def _coverage(tallies: list[Tally], left_out: Counter[str], places: Places | None) -> Coverage:
+def _coverage(
+    tallies: list[Tally], left_out: Counter[str], places: Places | None, origin: dict[str, Any]
+) -> Coverage:
     covered = {tally.source["template_id"]: tally.coverage() for tally in tallies}
     needs: dict[tuple[str, str], list[str]] = {}
     for tally in tallies:
@@ -298,6 +300,7 @@ def _coverage(tallies: list[Tally], left_out: Counter[str], places: Places | Non
         unused_overrides=tuple(
             sorted(overrides[key].line for key in overrides.keys() - covered.keys())
         ),
+        origin=origin,
     )
 
 
