@@ -1,4 +1,4 @@
-"""The verbs that end in a workload or a run: capture, prepare, run."""
+"""The verbs of the replay side alone: capture, run; and options that others share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from replay.errors import UsageError
-from replay.prepare import DIALECTS, TARGETS
 
 if TYPE_CHECKING:
     from replay.filter import Filter
@@ -50,7 +48,7 @@ def filter_options(command: Command) -> Command:
     return command
 
 
-def _filter(
+def filter_of(
     *,
     since: str | None,
     until: str | None,
@@ -59,6 +57,7 @@ def _filter(
     applications: tuple[str, ...],
     **others: Any,  # noqa: ANN401  of Filter
 ) -> Filter:
+    """What those options keep; raises UsageError where a moment or a pattern is none."""
     from replay.filter import Filter
 
     return Filter(
@@ -126,7 +125,7 @@ def capture(
         log_line_prefix=log_line_prefix,
         columns=columns,
         timezone=timezone,
-        keep=_filter(**wanted),
+        keep=filter_of(**wanted),
         redact=redact,
         progress=lambda records: progress(f"captured from {records:,} records"),
         tell=lambda line: click.echo(line, err=True),
@@ -134,62 +133,6 @@ def capture(
     progress.clear()
     document = inspect_workload(workload)
     print_json(document) if as_json else click.echo(as_text(document))
-
-
-@click.command()
-@click.argument("workload", type=click.Path(path_type=Path))
-@click.option("-o", "--output", "out", type=click.Path(path_type=Path), required=True)
-@click.option("--read", type=click.Choice(DIALECTS), help="1.0's dialect [default: the workload's]")
-@click.option("--write", type=click.Choice(TARGETS), default="postgres", show_default=True)
-@click.option("--places", type=click.Path(path_type=Path), help="old place → new place, TOML")
-@click.option("--catalog", metavar="FILE|URL", help="1.0's columns, where names alone do not tell")
-@click.option("--check", "check_url", metavar="URL", help="EXPLAIN each template on this target")
-@filter_options
-@click.option("--kind", "kinds", multiple=True, help="select, set, …")
-@click.option("--template", "templates", multiple=True, help="a template's id")
-@click.option("--writes", is_flag=True, help="keep what may write; left out and counted without it")
-@json_option
-def prepare(
-    workload: Path,
-    out: Path,
-    read: str | None,
-    write: str,
-    places: Path | None,
-    catalog: str | None,
-    check_url: str | None,
-    kinds: tuple[str, ...],
-    templates: tuple[str, ...],
-    writes: bool,
-    as_json: bool,
-    **wanted: Any,  # noqa: ANN401  of filter_options
-) -> None:
-    """Bring a workload into 2.0's dialect and places, and say how much of it 2.0 can be asked.
-
-    Options that may be given several times keep what any of them names.
-    """
-    from replay.prepare.coverage import coverage_text
-    from replay.prepare.prepare import prepare as prepare_workload
-    from replay.progress import Progress
-    from replay.target.serving import serving
-    from replay.workload import Workload
-
-    source = Workload(workload)
-    progress = Progress()
-    with serving(check_url) if check_url else nullcontext(None) as url:
-        coverage = prepare_workload(
-            source,
-            out,
-            read=read or source.manifest["dialect"],
-            write=write,
-            places=places,
-            catalog=catalog,
-            check_url=url,
-            keep=_filter(kinds=frozenset(kinds), templates=frozenset(templates), **wanted),
-            writes=writes,
-            progress=lambda statements: progress(f"prepared {statements:,} statements"),
-        )
-    progress.clear()
-    print_json(coverage.as_json()) if as_json else click.echo(coverage_text(coverage))
 
 
 @click.command(
@@ -254,4 +197,4 @@ def _moment(option: str, text: str | None) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-VERBS = (capture, prepare, run)
+VERBS = (capture, run)

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import sys
 import traceback
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 import replay
-from replay.cli import VERBS, json_option, print_json
+from replay.cli import VERBS, filter_of, filter_options, json_option, print_json
 from replay.errors import ExitCode, FourstepError, UsageError, describe
+from replay.prepare import DIALECTS, TARGETS
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -32,6 +34,67 @@ def fourstep() -> None:
 
     capture → prepare → run → report. `fourstep demo` shows all of it.
     """
+
+
+@fourstep.command()
+@click.argument("workload", type=click.Path(path_type=Path))
+@click.option("-o", "--output", "out", type=click.Path(path_type=Path), required=True)
+@click.option("--read", type=click.Choice(DIALECTS), help="1.0's dialect [default: the workload's]")
+@click.option("--write", type=click.Choice(TARGETS), default="postgres", show_default=True)
+@click.option("--places", type=click.Path(path_type=Path), help="old place → new place, TOML")
+@click.option("--catalog", metavar="FILE|URL", help="1.0's columns, where names alone do not tell")
+@click.option("--check", "check_url", metavar="URL", help="EXPLAIN each template on this target")
+@filter_options
+@click.option("--kind", "kinds", multiple=True, help="select, set, …")
+@click.option("--template", "templates", multiple=True, help="a template's id")
+@click.option("--writes", is_flag=True, help="keep what may write; left out and counted without it")
+@json_option
+def prepare(
+    workload: Path,
+    out: Path,
+    read: str | None,
+    write: str,
+    places: Path | None,
+    catalog: str | None,
+    check_url: str | None,
+    kinds: tuple[str, ...],
+    templates: tuple[str, ...],
+    writes: bool,
+    as_json: bool,
+    **wanted: Any,  # noqa: ANN401  of filter_options
+) -> None:
+    """Bring a workload into 2.0's dialect and places, and say how much of it 2.0 can be asked.
+
+    Options that may be given several times keep what any of them names.
+    """
+    from replay.artefact import write_text
+    from replay.prepare.coverage import coverage_text
+    from replay.prepare.prepare import prepare as prepare_workload
+    from replay.progress import Progress
+    from replay.target.serving import serving
+    from replay.workload import Workload
+    from reports.render.coverage import coverage_page
+
+    source = Workload(workload)
+    progress = Progress()
+    with serving(check_url) if check_url else nullcontext(None) as url:
+        coverage = prepare_workload(
+            source,
+            out,
+            read=read or source.manifest["dialect"],
+            write=write,
+            places=places,
+            catalog=catalog,
+            check_url=url,
+            keep=filter_of(kinds=frozenset(kinds), templates=frozenset(templates), **wanted),
+            writes=writes,
+            progress=lambda statements: progress(f"prepared {statements:,} statements"),
+        )
+    progress.clear()
+    document = coverage.as_json()
+    write_text(out / "coverage.html", coverage_page(document))
+    print_json(document) if as_json else click.echo(coverage_text(coverage))
+    click.echo(f"page: {out / 'coverage.html'}", err=True)
 
 
 @fourstep.command()

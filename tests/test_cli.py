@@ -19,6 +19,7 @@ from replay.demo.world import LOG_NAME
 from replay.run import Run
 from replay.workload import Workload
 from reports.cli import main
+from reports.render.coverage import coverage_page
 from tests.replay.capture.test_capture import statement
 from tests.replay.planned import write_workload
 
@@ -104,8 +105,12 @@ def test_prepare_without_places_changes_nothing(tmp_path: Path) -> None:
     workload = write_workload(tmp_path / "w", [(0.0, "a", "SELECT 1"), (1.0, "b", "SELECT 'x'")])
     prepared = fourstep("prepare", workload.path, "-o", tmp_path / "p", "--json")
     assert prepared.returncode == 0, prepared.stderr
-    rows = {row["word"]: row["statements"] for row in json.loads(prepared.stdout)["coverage"]}
+    document = json.loads(prepared.stdout)
+    rows = {row["word"]: row["statements"] for row in document["coverage"]}
     assert rows["unchanged"] == 2
+    assert document == json.loads((tmp_path / "p" / "coverage.json").read_text())
+    assert prepared.stderr == f"page: {tmp_path / 'p' / 'coverage.html'}\n"
+    assert coverage_page(document) == (tmp_path / "p" / "coverage.html").read_text()
     assert Workload(tmp_path / "p").statements().equals(workload.statements())
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -68,6 +68,8 @@ class Coverage:
     """What 2.0 lacks: kind, name, the templates that need it."""
     unused_overrides: tuple[int, ...] = ()
     """Lines of overrides in the places file that no template of this workload needed."""
+    origin: Mapping[str, Any]
+    """`prepared_from`, `prepared_with` as in the manifest; `checked`: was 2.0 asked for plans."""
 
     @cached_property
     def _all(self) -> tuple[int, int, int]:
@@ -117,23 +119,46 @@ class Coverage:
             )
         )
 
+    def _constructs_as_json(self) -> Iterator[dict[str, Any]]:
+        """Each with the shares that are won once it and all before it are cured."""
+        statements = total_us = 0
+        all_statements, all_us, _ = self._all
+        for name, share in self.constructs().items():
+            statements += share.statements
+            total_us += share.total_duration_us
+            yield {
+                "construct": name,
+                **asdict(share),
+                "cumulative_statements_share": _part(statements, all_statements),
+                "cumulative_time_share": _part(total_us, all_us),
+            }
+
+    def lacks(self) -> list[dict[str, Any]]:
+        """What 2.0 lacks, most time first: `what`, `name`, ids of `templates`, their weight."""
+        by_id = {each.template_id: each for each in self.templates}
+        rows = [
+            {"what": what, "name": name, **asdict(self.share(map(by_id.__getitem__, keys)))}
+            | {"templates": list(keys)}
+            for what, name, keys in self.missing
+        ]
+        return sorted(rows, key=lambda row: (-row["total_duration_us"], -row["statements"]))
+
     def as_json(self) -> dict[str, Any]:
         """The document of coverage.json and `--json`."""
         users = self._users(self.templates)
         lacking = self._users(self.unsupported())
         return {
             "schema_version": SCHEMA_VERSION,
+            **self.origin,
             "all": asdict(self.share(self.templates)),
+            "covered": asdict(
+                self.share(e for e in self.templates if e.word is not CoverageWord.UNSUPPORTED)
+            ),
             "coverage": [{"word": word, **asdict(row)} for word, row in self.rows().items()],
             "users": {"all": len(users), "wholly_covered": len(users - lacking)},
             "skipped": dict(self.skipped),
-            "constructs": [
-                {"construct": name, **asdict(share)} for name, share in self.constructs().items()
-            ],
-            "missing": [
-                {"what": what, "name": name, "templates": list(templates)}
-                for what, name, templates in self.missing
-            ],
+            "constructs": list(self._constructs_as_json()),
+            "missing": self.lacks(),
             "templates": [
                 {**asdict(each), **_shares(self.share([each]))} for each in self.templates
             ],
@@ -157,27 +182,31 @@ def coverage_text(coverage: Coverage) -> str:
     if coverage.skipped:
         lines += ["", "left out:"]
         lines += [f"  {count:>10,} × {reason}" for reason, count in coverage.skipped.items()]
-    constructs = coverage.constructs()
+    document = coverage.as_json()
+    constructs, users, missing = document["constructs"], document["users"], document["missing"]
+    by = "statements" if document["all"]["time_share"] is None else "time"
     if constructs:
-        whole = coverage.as_json()["users"]
         lines += [
             "",
-            f"{whole['wholly_covered']} of {whole['all']} users ask nothing unsupported",
-            "to rewrite first, by time on 1.0:",
+            f"{users['wholly_covered']:,} of {users['all']:,} users ask nothing unsupported",
+            "",
+            f"{'to rewrite':12}{'templates':>10}{'statements':>12}{'share':>8}{'of time':>9}"
+            f"{'together':>10}",
         ]
         lines += [
-            f"  {_percent(share.time_share):>7} of time, {share.statements:>7,} × in "
-            f"{share.templates} template(s): {name}"
-            for name, share in list(constructs.items())[:_SHOWN_AT_MOST]
+            f"{row['templates']:>22,}{row['statements']:>12,}{_percent(row['statements_share']):>8}"
+            f"{_percent(row['time_share']):>9}{_percent(row[f'cumulative_{by}_share']):>10}"
+            f"  {row['construct']}"
+            for row in constructs[:_SHOWN_AT_MOST]
         ]
-        if len(constructs) > _SHOWN_AT_MOST:
-            lines.append(f"  and {len(constructs) - _SHOWN_AT_MOST} more")
-    if coverage.missing:
-        lines += ["", "missing on 2.0:"]
+        lines += _rest(constructs)
+    if missing:
+        lines += ["", "missing on 2.0, with the statements that need it:"]
         lines += [
-            f"  {what} {name}, for {len(templates)} template(s)"
-            for what, name, templates in coverage.missing[:_SHOWN_AT_MOST]
+            f"  {row['statements']:>10,} × {row['what']} {row['name']}"
+            for row in missing[:_SHOWN_AT_MOST]
         ]
+        lines += _rest(missing)
     if coverage.unused_overrides:
         listed = ", ".join(map(str, coverage.unused_overrides))
         lines += ["", f"overrides that no template needed, at lines {listed} of the places file"]
@@ -185,6 +214,11 @@ def coverage_text(coverage: Coverage) -> str:
 
 
 _SHOWN_AT_MOST = 10
+
+
+def _rest(rows: Sequence[object]) -> list[str]:
+    more = len(rows) - _SHOWN_AT_MOST
+    return [f"  and {more:,} more in coverage.json"] if more > 0 else []
 
 
 def _part(some: int, everything: int) -> float | None:

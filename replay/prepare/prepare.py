@@ -111,7 +111,7 @@ def prepare(
         tallies = [tally for tally in rewriting.tallies.values() if tally.statements]
         for tally in tallies:
             writer.add_template(tally.template(dialect=write))
-        coverage = _coverage(tallies, left_out, known)
+        coverage = _coverage(tallies, left_out, known, origin | {"checked": bool(check_url)})
         writer.add_file("coverage.json", coverage.as_json())
         writer.add_file("overrides.toml", overrides_file(tallies))
         captured = sum(tally.statements for tally in tallies)
@@ -127,7 +127,9 @@ def prepare(
     return coverage
 
 
-def _coverage(tallies: list[Tally], left_out: Counter[str], places: Places | None) -> Coverage:
+def _coverage(
+    tallies: list[Tally], left_out: Counter[str], places: Places | None, origin: dict[str, Any]
+) -> Coverage:
     covered = {tally.source["template_id"]: tally.coverage() for tally in tallies}
     needs: dict[tuple[str, str], list[str]] = {}
     for tally in tallies:
@@ -146,6 +148,7 @@ def _coverage(tallies: list[Tally], left_out: Counter[str], places: Places | Non
         unused_overrides=tuple(
             sorted(overrides[key].line for key in overrides.keys() - covered.keys())
         ),
+        origin=origin,
     )
 
 

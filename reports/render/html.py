@@ -1,4 +1,4 @@
-"""report.html: one file, no script, nothing fetched; captured SQL is escaped by the engine."""
+"""Pages of one file: no script, nothing fetched; captured SQL is escaped by the engine."""
 
 from __future__ import annotations
 
@@ -14,26 +14,16 @@ from reports.render import rows
 
 MOST_TEMPLATES = 50
 MOST_ERRORS = 50
+_FILTERS = ("duration", "count", "share", "money", "stamp", "plural", "excerpt")
 
 
 def render_html(document: Mapping[str, Any], charts: Mapping[str, str]) -> str:
     """The page; `charts` are inline SVG by name, which must come from `figure_to_svg`."""
-    environment = Environment(
-        loader=PackageLoader("reports", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        name: getattr(fmt, name) for name in ("duration", "count", "share", "money", "stamp")
-    }
-    css = importlib.resources.files("reports") / "templates" / "report.css"
     templates = rows.template_rows(document, MOST_TEMPLATES)
-    return environment.get_template("report.html.j2").render(
+    return render_page(
+        "report.html.j2",
         d=document,
         p=document["provenance"],
-        css=Markup(css.read_text("utf-8")),
         charts={name: Markup(svg) for name, svg in charts.items()},
         mark=rows.MARKS[document["verdict"]],
         facts=rows.facts(document),
@@ -45,3 +35,17 @@ def render_html(document: Mapping[str, Any], charts: Mapping[str, str]) -> str:
         errors=document["errors"]["groups"][:MOST_ERRORS],
         nothing=fmt.NOTHING,
     )
+
+
+def render_page(template: str, **values: object) -> str:
+    """Fill a template of reports/templates; `css` in it is the style that all pages share."""
+    environment = Environment(
+        loader=PackageLoader("reports", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {name: getattr(fmt, name) for name in _FILTERS}
+    css = importlib.resources.files("reports") / "templates" / "report.css"
+    return environment.get_template(template).render(css=Markup(css.read_text("utf-8")), **values)

@@ -87,7 +87,9 @@ def test_what_is_missing_is_listed_once_with_its_templates(
     lacking = [each.template_id for each in coverage.unsupported()]
     assert len(lacking) == 2
     document = coverage.as_json()
-    assert document["missing"] == [{"what": "table", "name": "gone", "templates": lacking}]
+    (missing,) = document["missing"]
+    assert (missing["what"], missing["name"], missing["templates"]) == ("table", "gone", lacking)
+    assert missing["statements"] == 2
     assert document["users"] == {"all": 3, "wholly_covered": 1}
     (construct,) = document["constructs"]
     assert construct["templates"] == 2

@@ -1,4 +1,4 @@
-"""The page in a real browser: nothing in it runs, nothing leaves the machine, nothing overflows."""
+"""Pages in a real browser: nothing in them runs, nothing leaves the machine, nothing overflows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from reports.render.coverage import coverage_page
 from reports.report import write_report
+from tests.reports.render.test_coverage import hostile
 from tests.reports.synthetic import QUESTIONS, Plan, write_both
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -45,18 +47,24 @@ def elsewhere() -> Iterator[str]:
     server.server_close()
 
 
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory, elsewhere: str) -> Path:
-    """The report of a run whose questions try to break out of it."""
+@pytest.fixture(scope="module", params=["report", "coverage"])
+def page(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, elsewhere: str
+) -> Path:
+    """The page on a run or a workload whose questions try to break out of it."""
     if CHROMIUM is None:
         pytest.skip("chromium is not installed: the page was not opened in a browser")
     directory = tmp_path_factory.mktemp("browser")
-    hostile = (
+    hostile_questions = (
         f"SELECT '</title></svg><img src={elsewhere}/a onerror=\"document.title=`owned`\">' FROM t",
         f"SELECT '<script>document.title=`owned`;fetch(`{elsewhere}/b`)</script>' AS x FROM t",
         f"SELECT '</style><link rel=stylesheet href={elsewhere}/c>' AS \"<iframe>\" FROM u",
     )
-    plan = Plan(questions=(*hostile, *QUESTIONS), templates=10, new_errors=4)
+    if request.param == "coverage":
+        path = directory / "coverage.html"
+        path.write_text(coverage_page(hostile(" ".join(hostile_questions))), encoding="utf-8")
+        return path
+    plan = Plan(questions=(*hostile_questions, *QUESTIONS), templates=10, new_errors=4)
     write_report(write_both(directory, plan), out=directory / "report")
     return directory / "report" / "report.html"
 
