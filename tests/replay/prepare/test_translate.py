@@ -79,6 +79,18 @@ PAIRS = {
         "declare c1 no scroll cursor for select a::int from t where b = 2",
         "declare c1 no scroll cursor for SELECT CAST(a AS INTEGER) FROM t WHERE b = 2",
     ),
+    "filter": (
+        "postgres",
+        "redshift",
+        "select count(*) filter (where a > 1) from t",
+        "SELECT COUNT(CASE WHEN a > 1 THEN 1 END) FROM t",
+    ),
+    "ordered aggregate": (
+        "postgres",
+        "redshift",
+        "select string_agg(a, ',' order by b) from t",
+        "SELECT LISTAGG(a, ',') WITHIN GROUP (ORDER BY b) FROM t",
+    ),
     "numbered bind stays": (
         "postgres",
         "redshift",
@@ -97,7 +109,6 @@ UNCHANGED = {
 }
 
 UNSUPPORTED = {
-    "filter": ("postgres", "redshift", "select count(*) filter (where a > 1) from t", "FILTER"),
     "lateral": (
         "postgres",
         "redshift",
@@ -107,12 +118,7 @@ UNSUPPORTED = {
     "series": ("postgres", "redshift", "select * from generate_series(1, 9)", "generate_series"),
     "array": ("postgres", "redshift", "select array[1, 2]", "array"),
     "lock": ("postgres", "redshift", "select a from t for update", "locks"),
-    "ordered aggregate": (
-        "postgres",
-        "redshift",
-        "select string_agg(a, ',' order by b) from t",
-        "LISTAGG",
-    ),
+    "tied rows": ("postgres", "redshift", "select sum(a) over (order by b) from t", "frame"),
     "savepoint": ("postgres", "redshift", "savepoint a", "savepoint"),
     "mysql setting": ("mysql", "redshift", "SET NAMES utf8mb4", "set"),
     "mysql function": ("mysql", "postgres", "select unix_timestamp(d) from t", "unix_timestamp"),
