@@ -189,8 +189,16 @@ class Translator:
             quotes = isinstance(error, _QuotingError)
             reason = "a literal's value has no translation" if quotes else str(error)
             return every, _Translation(reason=reason)
-        if not changed or self._same(statement.body, exact):
+        if not changed:
             return fixed, _Translation()
+        fixed, translation = self._opened(statement, exact, fixed, every)
+        # What stays as it is with these values may not with others: the slots are told all the same.
+        return fixed, _Translation() if self._same(statement.body, exact) else translation
+
+    def _opened(
+        self, statement: Cut, exact: str, fixed: tuple[int, ...], every: tuple[int, ...]
+    ) -> tuple[tuple[int, ...], _Translation]:
+        """The slots whose values decide, and a translation with the others open."""
         if 0 < len(every) < _MAX_SLOTS and not _MARKER.search(statement.body):
             slots = [slot for slot in every if slot not in fixed]
             translation, lost = self._open(statement, exact, slots)

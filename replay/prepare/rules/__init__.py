@@ -10,6 +10,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from replay.prepare.rules.mysql import from_mysql
+from replay.prepare.rules.postgres import from_redshift
 from replay.prepare.rules.redshift import to_redshift
 
 
@@ -21,6 +22,8 @@ def adapt(tree: exp.Expr, *, read: str, write: str) -> exp.Expr:
     """
     if read == "mysql":
         tree = from_mysql(tree, write=write)
+    if read == "redshift" and write == "postgres":
+        tree = from_redshift(tree)
     if write == "redshift":
         tree = to_redshift(tree)
     return tree

@@ -73,6 +73,18 @@ PAIRS = {
         "/* report='7' */ select a::int from t where b = '7' /*x='1'*/;",
         "/* report='7' */ SELECT CAST(a AS INTEGER) FROM t WHERE b = '7' /*x='1'*/;",
     ),
+    "filter": (
+        "postgres",
+        "redshift",
+        "select count(*) filter (where a > 1) from t",
+        "SELECT COUNT(CASE WHEN a > 1 THEN 1 END) FROM t",
+    ),
+    "ordered aggregate": (
+        "postgres",
+        "redshift",
+        "select string_agg(a, ',' order by b) from t",
+        "SELECT LISTAGG(a, ',') WITHIN GROUP (ORDER BY b) FROM t",
+    ),
     "numbered bind stays": (
         "postgres",
         "redshift",
@@ -89,7 +101,6 @@ UNCHANGED = {
 }
 
 UNSUPPORTED = {
-    "filter": ("postgres", "redshift", "select count(*) filter (where a > 1) from t", "FILTER"),
     "lateral": (
         "postgres",
         "redshift",
@@ -99,12 +110,7 @@ UNSUPPORTED = {
     "series": ("postgres", "redshift", "select * from generate_series(1, 9)", "generate_series"),
     "array": ("postgres", "redshift", "select array[1, 2]", "array"),
     "lock": ("postgres", "redshift", "select a from t for update", "locks"),
-    "ordered aggregate": (
-        "postgres",
-        "redshift",
-        "select string_agg(a, ',' order by b) from t",
-        "LISTAGG",
-    ),
+    "tied rows": ("postgres", "redshift", "select sum(a) over (order by b) from t", "frame"),
     "savepoint": ("postgres", "redshift", "savepoint a", "savepoint"),
     "mysql function": ("mysql", "postgres", "select period_diff(a, b) from t", "PERIOD_DIFF"),
     "no grammar": ("postgres", "redshift", "select a from t where (b = 'secret' foo", "parsed"),
@@ -175,6 +181,16 @@ def test_a_format_is_translated_after_a_text_that_was_none() -> None:
     second = translator.translate("select date_format(d, '%Y') from t").sql
     assert first == "SELECT TO_CHAR(CAST(d AS TIMESTAMP), '\"x\"') FROM t"
     assert second == "SELECT TO_CHAR(CAST(d AS TIMESTAMP), 'YYYY') FROM t"
+
+
+def test_what_stays_with_one_value_may_not_with_another() -> None:
+    translator = Translator(read="postgres", write="redshift")
+    sql = "SELECT TO_CHAR(a, '{}') FROM t WHERE b = '{}'"
+    assert translator.translate(sql.format("YYYY", "x")) == (
+        translator.translate(sql.format("YYYY", "x"))
+    )
+    assert translator.translate(sql.format("YYYY", "y")).reason is None
+    assert "format" in (translator.translate(sql.format("TMMon", "x")).reason or "")
 
 
 def test_each_statement_keeps_its_own_comments() -> None:
