@@ -11,39 +11,26 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
-import sqlglot
-from sqlglot import ErrorLevel, exp
-from sqlglot.errors import ParseError, SqlglotError
-from sqlglot.errors import UnsupportedError as GeneratorError
-from sqlglot.tokenizer_core import TokenType
+from sqlglot import exp
 
 from replay.prepare.catalog import Catalog
-from replay.prepare.chatter import first_word
 from replay.prepare.cut import Cut, bounds, cut, fill, members
+from replay.prepare.dialects import QuotingError, carry_over, literal_in
 from replay.prepare.override import Override
 from replay.prepare.places import Places
 from replay.prepare.relocate import relocate
-from replay.prepare.rules import adapt
 from replay.prepare.stencil import Stencil, has_stencil
 from replay.prepare.unsupported import UnsupportedError
 from replay.template import normalise
 
 _MARKER = re.compile(r"'fsq(\d{5})q'|(?<![\w.])77(\d{5})077(?:\.5)?(?![\w.])")
-_BIND = re.compile(r"(?<![\w.])78(\d{5})078(?![\w.])")
 _MAX_SLOTS = 100_000
 _WORTH_A_STENCIL = 3
 """Uses of a translation: drawing its stencil costs as much as a hundred statements."""
 _MOST_REMEMBERED = 50_000
 _STENCILS = 4
 """Of one template, which may have several shapes."""
-_CLASS = re.compile(r"<class '(?:\w+\.)*(\w+)'>")
-_KEYWORD = re.compile(r"[A-Za-z_]{1,30}\Z")
-
-
-class _QuotingError(UnsupportedError):
-    """A generator's words, which may quote a literal of the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +130,7 @@ class Translator:
             # Lists as a generator spaces them.
             each = members(literal, dialect=self._read) if kind.isupper() else [literal]
             if translating and kind in "eE":
-                each = [_literal_in(one, self._read, self._write) for one in each]
+                each = [literal_in(one, read=self._read, write=self._write) for one in each]
             written.append(", ".join(each))
         return written
 
@@ -186,13 +173,13 @@ class Translator:
                 self._rewrite(_marked(statement, every))
             except UnsupportedError as marked:
                 return fixed, _Translation(reason=str(marked))
-            quotes = isinstance(error, _QuotingError)
+            quotes = isinstance(error, QuotingError)
             reason = "a literal's value has no translation" if quotes else str(error)
             return every, _Translation(reason=reason)
         if not changed:
             return fixed, _Translation()
         fixed, translation = self._opened(statement, exact, fixed, every)
-        # What stays as it is with these values may not with others: the slots are told all the same.
+        # What stays as it is with these values may not with others, so the slots are told first.
         return fixed, _Translation() if self._same(statement.body, exact) else translation
 
     def _opened(
@@ -254,43 +241,10 @@ class Translator:
     def _rewrite(self, sql: str) -> tuple[str, bool]:
         """`(text, changed)` of one body, literals and all."""
         self.parses += 1
-        translating = self._read != self._write
-        source = _numbered_binds(sql) if translating and self._read == "mysql" else sql
-        try:
-            trees = [tree for tree in sqlglot.parse(source, read=self._read) if tree is not None]
-        except ParseError as error:
-            raise UnsupportedError(_parse_reason(error)) from None
-        except (SqlglotError, RecursionError):
-            raise UnsupportedError("cannot be split into tokens") from None
-        except (AttributeError, LookupError, TypeError, ValueError):
-            # A defect of the parser's, which some texts meet: DATE_ADD without its interval.
-            raise UnsupportedError("cannot be parsed: the parser gives up") from None
-        changed = translating
-        for position, tree in enumerate(trees):
-            # What is no statement to it, sqlglot reads as an expression: `savepoint a` as an alias.
-            if isinstance(tree, exp.Command | exp.Condition | exp.Alias | exp.Tuple):
-                raise UnsupportedError(f"`{first_word(sql)}` is not understood")
-            if translating:
-                trees[position] = adapt(tree, read=self._read, write=self._write)
-            if self._places is not None:
-                # After the dialect: what places.toml says is in 2.0's already.
-                changed = relocate(trees[position], self._places, self._catalog) or changed
-        if not changed:
-            return sql, False
-        text = "; ".join(map(self._generate, trees))
-        if source != sql:
-            text = _BIND.sub(lambda found: f"${int(found[1]) + 1}", text)
-        return text, True
+        return carry_over(sql, read=self._read, write=self._write, move=self._move)
 
-    def _generate(self, tree: exp.Expr) -> str:
-        try:
-            return tree.sql(
-                dialect=self._write, comments=False, unsupported_level=ErrorLevel.RAISE, copy=False
-            )
-        except GeneratorError as error:
-            raise _QuotingError(str(error).strip().splitlines()[0][:160]) from None
-        except (SqlglotError, ValueError) as error:
-            raise UnsupportedError(f"cannot be written: {type(error).__name__}") from None
+    def _move(self, tree: exp.Expr) -> bool:
+        return self._places is not None and relocate(tree, self._places, self._catalog)
 
     def _same(self, source: str, target: str) -> bool:
         """True when the translation differs in white space and letter case of words alone."""
@@ -314,33 +268,3 @@ def _marked(statement: Cut, slots: Sequence[int]) -> str:
         number = f"77{slot:05d}077" + (".5" if kind == "d" else "")
         literals[slot] = f"'fsq{slot:05d}q'" if kind in "spe" else number
     return fill(statement.parts, literals)
-
-
-@lru_cache(maxsize=10_000)
-def _literal_in(literal: str, read: str, write: str) -> str:
-    try:
-        return str(sqlglot.parse_one(literal, read=read).sql(dialect=write, copy=False))
-    except SqlglotError:
-        return literal
-
-
-def _numbered_binds(sql: str) -> str:
-    """Numbers in place of MySQL's `?`, so that each value keeps its place as `$1`, `$2`, ..."""
-    if "?" not in sql or _BIND.search(sql):
-        return sql
-    try:
-        tokens = sqlglot.tokenize(sql, read="mysql")
-    except SqlglotError:
-        return sql
-    binds = [token for token in tokens if token.token_type is TokenType.PLACEHOLDER]
-    for number, token in reversed(list(enumerate(binds))):
-        sql = f"{sql[: token.start]}78{number:05d}078{sql[token.end + 1 :]}"
-    return sql
-
-
-def _parse_reason(error: ParseError) -> str:
-    first = error.errors[0] if error.errors else {}
-    description = _CLASS.sub(r"\1", str(first.get("description", ""))).strip(". ")
-    word = str(first.get("highlight", ""))
-    near = f" near `{word}`" if _KEYWORD.match(word) else ""
-    return f"cannot be parsed{near}: {description.lower() or 'unexpected text'}"
