@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 _TOKEN = re.compile(
     r"""
@@ -121,6 +122,8 @@ _QUICK = re.compile(
 # What can shift a quote or hide one: comments, dollar quotes, and quotes that belong to nothing
 # found (E'', N'', an open string).
 _SLOW = re.compile(r"""--|/\*|\$[^\d]|['"`]""")
+_LONG = 4_000
+_is_slow = lru_cache(4_096)(_SLOW.search)
 _HEAD = re.compile(r"(?:\s*(?:--[^\n]*\n|/\*(?:[^*/]|\*(?!/)|/(?!\*))*\*/))*\s*")
 _TRAILING = "; \t\r\n"
 
@@ -134,7 +137,9 @@ def split_quickly(sql: str, *, dialect: str) -> list[str] | None:
     between = "?".join(parts[::2])
     mysql = dialect == "mysql"
     escapes = dialect in BACKSLASHED and "\\" in sql
-    if escapes or _SLOW.search(between) or (mysql and "#" in between):
+    # What stands between the literals is the same again and again, but long texts are data.
+    slow = _is_slow(between) if len(between) < _LONG else _SLOW.search(between)
+    if escapes or slow or (mysql and "#" in between):
         return None
     if "`" in sql or ('"' in sql and not mysql):
         kept = parts[:1]
