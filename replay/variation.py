@@ -35,7 +35,7 @@ _CALL = r'(?!(?:where|on|having|and|or|not|in|when)\b)\w+ \( [^()a-z_"`]*+[a-z_"
 _ITEM = "(?:(?:cast|\\(|date|datetime|time|timestamp|timestamptz|with|zone) )*\1I\\d+"
 _CAST = r"(?: :: \w+| as \w+ \)| \))*"
 _COMPARISON = re.compile(
-    rf"(?<= )(?P<left>(?:{_NAME}(?: \. {_NAME})*|{_CALL})(?: :: \w+)?) (?:not )?(?P<values>"
+    rf"(?<= )(?<!\. )(?P<left>(?:{_NAME}(?: \. {_NAME})*|{_CALL})(?: :: \w+)?) (?:not )?(?P<values>"
     rf"(?P<range>[<>]=? {_ITEM}|between (?:symmetric )?{_ITEM}{_CAST} and {_ITEM})"
     rf"|(?:=|<>|!=|i?like) {_ITEM}|in \( {_ITEM}{_CAST}(?: , {_ITEM}{_CAST})* \))"
 )
