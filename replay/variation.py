@@ -31,13 +31,13 @@ _CLAUSES = dict.fromkeys("where on having qualify".split(), True) | dict.fromkey
 _SYMBOLS = frozenset("- + * / < > = <= >= <> != ~ ! @ # % ^ & | || ? :".split())
 # Of words with one space between; a value is \1, I inside these clauses or O, and its token.
 _NAME = r'(?:[^\W\d][\w$]*|"[^"]*"|`[^`]*`)'
-_CALL = r'(?!(?:where|on|having|and|or|not|in|when)\b)\w+ \( [^()a-z_"`]*+[a-z_"`][^()]*+\)'
-_ITEM = "(?:(?:cast|\\(|date|datetime|time|timestamp|timestamptz|with|zone) )*\1I\\d+"
+_CALL = r'(?:(?!(?:where|on|having|and|or|not|in|when)\b)\w+ )?\( [^()a-z_"`]*+[a-z_"`][^()]*+\)'
+_ITEM = "(?:(?:cast|\\(|date|datetime|time|timestamp|timestamptz|with|zone) )*\1I\\d++"
 _CAST = r"(?: :: \w+| as \w+ \)| \))*"
 _COMPARISON = re.compile(
     rf"(?<= )(?<!\. )(?P<left>(?:{_NAME}(?: \. {_NAME})*|{_CALL})(?: :: \w+)?) (?:not )?(?P<values>"
     rf"(?P<range>[<>]=? {_ITEM}|between (?:symmetric )?{_ITEM}{_CAST} and {_ITEM})"
-    rf"|(?:=|<>|!=|i?like) {_ITEM}|in \( {_ITEM}{_CAST}(?: , {_ITEM}{_CAST})* \))"
+    rf"|(?:=|<>|!=|i?like) {_ITEM}|in \( {_ITEM}{_CAST}(?: , {_ITEM}{_CAST})* \))(?! ,)"
 )
 _VALUE, _ELSEWHERE = (re.compile(f"\1{x}") for x in (r"I(\d+)", r"[IO](\d+)(?!\d|( :: \w+)? is )"))
 _GOLDEN, _MASK = 0x9E3779B97F4A7C15, (1 << 64) - 1
@@ -119,7 +119,7 @@ class Variation:
                 budget -= cost
                 if budget <= 0:
                     break
-            for shape in sorted(lenders, key=lambda key: -len(lenders[key]))[:_SHAPES_AT_MOST]:
+            for shape in sorted(lenders, key=lambda key: -len(lenders[key]))[: most // 20 + 2]:
                 if len(lenders[shape]) > 1:
                     self._draws[shape] = _draws(lenders[shape], self._dialect)
 
