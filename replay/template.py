@@ -163,6 +163,22 @@ def split_exactly(sql: str, *, dialect: str) -> list[str]:
     return [*parts, sql[at:]]
 
 
+def join_lists(parts: list[str]) -> tuple[list[str], tuple[tuple[int, int], ...]]:
+    """Text and literals in turn with lists of literals as one; index and length of each list."""
+    joined, lists, done, at = list[str](), list[tuple[int, int]](), 0, 2
+    while at < len(parts) - 1:
+        if parts[at] in (", ", ","):
+            start = at - 1
+            while at < len(parts) - 1 and parts[at] in (", ", ","):
+                at += 2
+            joined += parts[done:start]
+            lists.append((len(joined), (at - start + 1) // 2))
+            joined.append("".join(parts[start:at]))
+            done = at
+        at += 2
+    return joined + parts[done:], tuple(lists)
+
+
 def trim(sql: str) -> tuple[int, int]:
     """`(start, stop)` of a statement within its comments before and after, and semicolons."""
     found = _HEAD.match(sql)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay.template import normalise, shape
+from replay.template import join_lists, normalise, shape, split_exactly
 
 SAME = {
     "literals": ("select a from t where b = 1", "select a from t where b = 99.5e3"),
@@ -81,3 +81,27 @@ def test_no_text_is_without_a_template(sql: str) -> None:
     found = normalise(sql)
     assert len(found.template_id) == 16
     assert all(sql[literal.start : literal.end] == literal.text for literal in found.literals)
+
+
+LISTS = {
+    "none": ("a = 1 and b = 2", ["a = ", "1", " and b = ", "2", ""], ()),
+    "two": (
+        "a in (1, 'x',3) and b in (4,5)",
+        ["a in (", "1, 'x',3", ") and b in (", "4,5", ")"],
+        ((1, 3), (3, 2)),
+    ),
+    "signs and names part": (
+        "1, -2, 3, a, 4",
+        ["", "1", ", -", "2, 3", ", a, ", "4", ""],
+        ((3, 2),),
+    ),
+    "at the ends": ("1, 2", ["", "1, 2", ""], ((1, 2),)),
+    "nothing": ("", [""], ()),
+}
+
+
+@pytest.mark.parametrize(("sql", "joined", "lists"), LISTS.values(), ids=LISTS.keys())
+def test_lists_of_literals_are_joined(
+    sql: str, joined: list[str], lists: tuple[tuple[int, int], ...]
+) -> None:
+    assert join_lists(split_exactly(sql, dialect="postgres")) == (joined, lists)
