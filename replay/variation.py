@@ -61,10 +61,10 @@ class Variation:
 
     def text(self, index: int) -> tuple[bytes, list[bytes | None] | None]:
         """Text and bind values of a planned statement."""
-        row, clone = self._row[index], self._clone[index]
+        row = self._row[index]
         sql, binds = self._sql[row].as_py(), self._params[row].as_py()
-        if clone and self._draws and self._template[row] >= 0:
-            asked = self._vary(int(row), int(clone), sql, binds)
+        if self._draws and self._clone[index] and self._template[row] >= 0:
+            asked = self._vary(int(row), int(self._clone[index]), sql, binds)
             self.varied += asked != (sql, binds)
             sql, binds = asked
         return sql.encode(), binds and [b if b is None else b.encode() for b in binds]
