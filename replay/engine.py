@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,7 @@ from replay.login import Connect, Logins
 from replay.samples import CANCELLED, ERROR, NONE, OK, SKIPPED, SampleStream
 from replay.target.wire import Answer, Connection, LoginFailed
 from replay.timetable import Dials, Timetable
+from replay.variation import Variation
 from replay.waiter import Naps, in_thread
 
 logger = logging.getLogger(__name__)
@@ -73,11 +74,13 @@ class Engine:
         dials: Dials,
         unsupported: frozenset[str],
         stream: SampleStream,
+        variation: Variation,
         on_sample: OnSample = lambda index, service_ns, answer: None,
     ) -> None:
         self.started = False
         self.finished = Event()
         self.tally = Tally(planned=timetable.statements)
+        self.variation = variation
         self.failure: str | None = None
         """Why samples could not be recorded, if they could not."""
         self.closing: dict[str, Any] = {}
@@ -86,8 +89,6 @@ class Engine:
         self._flights = Flights(timeout_s=dials.statement_timeout_s)
         self._stream = stream
         self._on_sample = on_sample
-        self._sql = statements["sql"].combine_chunks()
-        self._params = statements["params"].combine_chunks()
         self._skip_reason = _skip_reasons(statements, dials, unsupported)
         self._flat = array("q")
         self._errors: dict[int, tuple[str | None, str]] = {}
@@ -186,9 +187,7 @@ class Engine:
             self._naps.nap(left_ns / 1e9)
 
     def _send(self, index: int, connection: Connection, ready_us: int) -> Answer:
-        row = self._timetable.row[index]
-        sql = self._sql[row].as_py().encode()
-        params = _encoded(self._params[row].as_py())
+        sql, params = self.variation.text(index)
         sent_ns = time.monotonic_ns()
         flight = self._flights.start(connection, sent_ns)
         try:
@@ -267,12 +266,6 @@ class Engine:
             self.failure = self.failure or f"samples cannot be closed: {error}"
         self.closing.setdefault("rows_written", self._stream.rows)
         self.closing.setdefault("sha256", "")
-
-
-def _encoded(params: Sequence[str | None] | None) -> list[bytes | None] | None:
-    if params is None:
-        return None
-    return [None if value is None else value.encode() for value in params]
 
 
 def _skip_reasons(

@@ -117,6 +117,7 @@ def inspect_run(run: Run) -> dict[str, Any]:
         "dials": document["dials"],
         "timetable": document["timetable"],
         "workers": document["workers"],
+        "variation": document.get("variation"),
         "ledger": run.ledger().as_json(),
     }
 
@@ -185,6 +186,12 @@ def _run_lines(document: Mapping[str, Any]) -> list[str]:
         f"dials       scale {dials['scale']:g}, speed {dials['speed']:g}, seed {dials['seed']}",
         Ledger.from_json(document["ledger"]).in_words,
     ]
+    variation = document["variation"]
+    if variation and variation["clones"]:
+        lines.append(
+            f"variation   {variation['mode']}: {variation['varied']:,} of {variation['clones']:,} "
+            f"statements of copies differ from their originals ({variation['share']:.1%})"
+        )
     skipped = document["ledger"]["skipped"]
     return lines + [f"  skipped   {n:>10,}  {reason}" for reason, n in skipped.items()]
 

@@ -21,6 +21,8 @@ from replay.errors import UsageError
 
 Ints = npt.NDArray[np.int64]
 
+VARIATIONS = ("literals", "none")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dials:
@@ -37,12 +39,16 @@ class Dials:
     statement_timeout_s: float = 300.0
     lag_budget_ms: float = 250.0
     writes: bool = False
+    vary: str = "literals"
+    """Whether clones draw `literals` from other statements of their template, or `none`."""
 
     def __post_init__(self) -> None:
         for name in ("scale", "speed", "statement_timeout_s", "lag_budget_ms"):
             value = getattr(self, name)
             if not (np.isfinite(value) and value > 0):
                 raise UsageError(f"`--{name.replace('_', '-')}` must be a positive number")
+        if self.vary not in VARIATIONS:
+            raise UsageError(f"`--vary` must be {' or '.join(VARIATIONS)}")
 
     def as_json(self) -> dict[str, Any]:
         """The `dials` object of run.json."""
@@ -73,6 +79,11 @@ class Timetable:
     def sessions(self) -> int:
         """How many sessions are planned."""
         return len(self.clone)
+
+    @property
+    def copies(self) -> int:
+        """How many of them are clones'."""
+        return int(np.diff(self.starts)[self.clone > 0].sum())
 
     @property
     def length_us(self) -> int:

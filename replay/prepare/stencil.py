@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from replay.prepare.cut import Cut
+from replay.cut import Cut
 from replay.template import split_quickly
 
 _STRING = r"'[^'\\%\x00-\x1f\x7f]*'"

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
+from replay.cut import Cut, bounds, cut, fill, members
 from replay.prepare.catalog import Catalog
-from replay.prepare.cut import Cut, bounds, cut, fill, members
 from replay.prepare.dialects import QuotingError, carry_over, literal_in
 from replay.prepare.override import Override
 from replay.prepare.places import Places

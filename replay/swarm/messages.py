@@ -34,7 +34,10 @@ _FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
     READY: {"run_id": str, "shard": int},
     GO: {"run_id": str, "zero_epoch_s": (int, float)},
     DRAIN: {"run_id": str, "grace_s": (int, float)},
-    DONE: {"run_id": str, "shard": int, "statements": int, "rows_written": int, "sha256": str},
+    DONE: {
+        **dict.fromkeys(("run_id", "sha256"), str),
+        **dict.fromkeys(("shard", "statements", "rows_written", "varied"), int),
+    },
 }
 
 

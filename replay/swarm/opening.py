@@ -87,6 +87,8 @@ class OpenRun:
         self, ledger: Ledger, *, workers: list[dict[str, Any]], ended_by: str | None
     ) -> None:
         ended_at = None if ended_by is None else _iso(datetime.now(UTC))
+        copies = self.timetable.copies
+        varied = sum(worker["varied"] or 0 for worker in workers)
         write_json(
             self.path / "run.json",
             {
@@ -109,6 +111,12 @@ class OpenRun:
                 "ended_by": ended_by,
                 "timetable": self.timetable.as_json(),
                 "workers": workers,
+                "variation": {
+                    "mode": self.dials.vary,
+                    "clones": copies,
+                    "varied": varied,
+                    "share": varied / copies if copies else None,
+                },
                 "ledger": ledger.as_json(),
             },
         )

@@ -5,14 +5,12 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from replay.timetable import Dials
+from replay.timetable import VARIATIONS, Dials
 
 if TYPE_CHECKING:
     from locust.argument_parser import LocustArgumentParser
 
 DEFAULT_HOST = "embedded:"
-LOST_WORKER_POLICIES = ("fail", "continue")
-
 
 _PLAIN = Dials()
 _VALUES: tuple[tuple[str, type, object, str], ...] = (
@@ -53,6 +51,20 @@ _SWITCHES = (
     ("--writes", "also replay statements that may write; without it they are skipped and counted"),
     ("--no-tables", "a line of progress instead of Locust's tables, as `fourstep run` has it"),
 )
+_CHOICES = (
+    (
+        "--on-worker-loss",
+        ("fail", "continue"),
+        "fail",
+        "fail: end the run; continue: finish what is left",
+    ),
+    (
+        "--vary",
+        VARIATIONS,
+        _PLAIN.vary,
+        "literals: copies of sessions ask with values from other statements; none: they repeat",
+    ),
+)
 
 
 def add_options(parser: LocustArgumentParser) -> None:
@@ -66,14 +78,10 @@ def add_options(parser: LocustArgumentParser) -> None:
         group.add_argument(
             name, action="store_true", default=False, env_var=_variable(name), help=text
         )
-    group.add_argument(
-        "--on-worker-loss",
-        type=str,
-        choices=LOST_WORKER_POLICIES,
-        default="fail",
-        env_var=_variable("--on-worker-loss"),
-        help="fail: end the run; continue: finish what is left",
-    )
+    for name, choices, default, text in _CHOICES:
+        group.add_argument(
+            name, type=str, choices=choices, default=default, env_var=_variable(name), help=text
+        )
 
 
 def _variable(option: str) -> str:
@@ -93,4 +101,5 @@ def dials_of(options: Namespace) -> Dials:
         statement_timeout_s=options.statement_timeout,
         lag_budget_ms=options.lag_budget_ms,
         writes=options.writes,
+        vary=options.vary,
     )

@@ -25,6 +25,7 @@ from replay.swarm.interrupts import Interrupts
 from replay.target.target import parse_target
 from replay.target.wire import Answer
 from replay.timetable import Dials, Timetable, build_timetable, shard_of_sessions
+from replay.variation import Variation
 from replay.waiter import in_thread
 from replay.workload import Workload
 
@@ -96,6 +97,7 @@ class Player:
                 dials=dials,
                 unsupported=shard.unsupported,
                 stream=shard.stream,
+                variation=shard.variation,
                 on_sample=self._on_sample(shard.timetable, shard.statements, shard.names),
             )
             answer["statements"] = shard.timetable.statements
@@ -133,6 +135,7 @@ class Player:
                 "run_id": self._run_id,
                 "shard": self._shard,
                 "statements": tally.planned,
+                "varied": engine.variation.varied,
                 "max_lag_us": tally.max_lag_us,
                 "cpu_p95": tally.cpu_p95,
                 "failure": engine.failure,
@@ -178,6 +181,7 @@ class _Shard:
     timetable: Timetable
     statements: pa.Table
     stream: SampleStream
+    variation: Variation
     unsupported: frozenset[str]
     names: Mapping[str, tuple[str, str]]
 
@@ -190,7 +194,8 @@ def _load(data: Mapping[str, Any]) -> _Shard:
             hint="give every worker the same files",
         )
     statements = workload.statements()
-    whole = build_timetable(statements, Dials(**data["dials"]))
+    dials = Dials(**data["dials"])
+    whole = build_timetable(statements, dials)
     timetable = whole.shard(shard_of_sessions(whole, data["shards"]) == data["shard"])
     return _Shard(
         timetable=timetable,
@@ -199,6 +204,9 @@ def _load(data: Mapping[str, Any]) -> _Shard:
             Path(data["run_dir"]) / "samples",
             worker=f"w{data['shard']}",
             planned=describe_planned(timetable, statements),
+        ),
+        variation=Variation(
+            statements, timetable, dials, dialect=str(workload.manifest["dialect"])
         ),
         unsupported=_unsupported_templates(workload),
         names=_names(workload),

@@ -15,6 +15,7 @@ from replay.engine import Engine
 from replay.run import Ledger
 from replay.samples import SampleStream, describe_planned
 from replay.timetable import Dials, build_timetable
+from replay.variation import Variation
 from tests.replay.fakes import ScriptedTarget
 from tests.replay.planned import write_workload
 
@@ -63,6 +64,7 @@ def play(
             if row["coverage"] == "unsupported"
         ),
         stream=stream,
+        variation=Variation(statements, timetable, dials, dialect="postgres"),
     )
     engine.play(zero_ns=time.monotonic_ns() + LEAD_NS)
     if drain_after_s is not None:

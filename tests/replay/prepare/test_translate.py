@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replay.prepare.cut import cut
+from replay.cut import cut
 from replay.prepare.translate import Translator
 
 PAIRS = {

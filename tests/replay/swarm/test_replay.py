@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -12,6 +13,7 @@ import sys
 import time
 import urllib.parse
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from typing import Any
 import psutil
 import pytest
 
+from replay.inspect import as_text, inspect
 from replay.run import Run
 from replay.target.embedded import EmbeddedServer
 from replay.workload import Workload
@@ -170,6 +173,37 @@ def test_two_worker_processes_share_the_sessions(
     for row in result.run.samples().to_pylist():
         by_session.setdefault(row["session_id"], set()).add(row["worker"])
     assert all(len(workers) == 1 for workers in by_session.values())
+
+
+@pytest.mark.parametrize("mode", ["literals", "none"])
+def test_copies_ask_the_server_with_other_values(mode: str, tmp_path: Path) -> None:
+    said = [
+        (n / 40, f"s{n % 8}", f"SELECT {n}, 'x' FROM pg_class WHERE relname = 'r{n}' AND oid > {n}")
+        for n in range(80)
+    ]
+    workload = write_workload(tmp_path / "w", said)
+    with EmbeddedServer("logged", settings={"log_statement": "all"}) as server:
+        result = replay(
+            tmp_path,
+            *("--workload", str(workload.path), "--host", server.url(), "--scale", "3"),
+            *("--vary", mode, *ports(), "--processes", "2"),
+        )
+        log = (server.directory / "server.log").read_text()
+    assert result.code == 0, result.text
+    assert_balanced(result, 240)
+    # The first number is no value of a filter: it tells which statement a text is a copy of.
+    received = re.findall(r"statement: (SELECT (\d+), 'x' FROM .*)", log)
+    assert Counter(number for _, number in received) == {str(n): 3 for n in range(80)}
+    originals = {sql for _, _, sql in said}
+    differing = [sql for sql, number in received if sql != said[int(number)][2]]
+    variation = result.run.document["variation"]
+    varied = len(differing)
+    assert variation == {"mode": mode, "clones": 160, "varied": varied, "share": varied / 160}
+    assert variation["varied"] == sum(each["varied"] for each in result.run.document["workers"])
+    assert (varied > 140) == (mode == "literals")
+    assert originals < {sql for sql, _ in received} or mode == "none"
+    words = f"{mode}: {varied} of 160 statements of copies differ from their originals"
+    assert words in as_text(inspect(tmp_path / "run"))
 
 
 def test_run_time_ends_a_run_cleanly(

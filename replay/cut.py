@@ -1,4 +1,4 @@
-"""A statement's text cut at its literals, so that one translation serves many statements."""
+"""A statement's text cut at its literals: what many statements share, and what is its own."""
 
 from __future__ import annotations
 
@@ -35,6 +35,8 @@ class Cut:
     classes: str
     tail: str
     key: str
+    exact: bool
+    """Whether it took the exact scan, which costs some thirty times as much."""
 
     @property
     def literals(self) -> tuple[str, ...]:
@@ -71,7 +73,7 @@ def cut(sql: str, *, dialect: str) -> Cut:
     if exact:
         # Comments and white space make no key of their own.
         texts = [shape(text, dialect=dialect) for text in texts]
-    return Cut(sql[:start], tuple(parts), classes, sql[stop:], "\0".join((classes, *texts)))
+    return Cut(sql[:start], tuple(parts), classes, sql[stop:], "\0".join((classes, *texts)), exact)
 
 
 def members(literal: str, *, dialect: str) -> list[str]:
