@@ -88,7 +88,7 @@ def prepare(
             check_url=url,
             keep=filter_of(kinds=frozenset(kinds), templates=frozenset(templates), **wanted),
             writes=writes,
-            progress=lambda statements: progress(f"prepared {statements:,} statements"),
+            progress=progress,
         )
     progress.clear()
     document = coverage.as_json()

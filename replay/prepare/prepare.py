@@ -44,7 +44,7 @@ def prepare(
     check_url: str | None = None,
     keep: Filter | None = None,
     writes: bool = False,
-    progress: Callable[[int], None] = lambda statements: None,
+    progress: Callable[[str], None] = lambda said: None,
 ) -> Coverage:
     """Write the workload for 2.0 to `out`; returns what could be carried over.
 
@@ -96,7 +96,7 @@ def prepare(
     )
     with Check(check_url, dialect=write) if check_url else nullcontext() as check:
         if check is not None:
-            rewriting.ask(check)
+            rewriting.ask(check, progress)
     keep = keep or Filter()
     left_out: Counter[str] = Counter()
     read_rows = 0
@@ -107,7 +107,7 @@ def prepare(
             for rows in wanted.to_batches():
                 writer.add_statements(rewriting.rewritten(rows, left_out))
             read_rows += len(batch)
-            progress(read_rows)
+            progress(f"prepared {read_rows:,} statements")
         tallies = [tally for tally in rewriting.tallies.values() if tally.statements]
         for tally in tallies:
             writer.add_template(tally.template(dialect=write))

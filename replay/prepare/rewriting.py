@@ -6,7 +6,7 @@ Chatter, cursors, bind types, dialect and places meet here, in this order.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -109,12 +109,13 @@ class Rewriting:
             and self._chatter.fate(example.sql, kind="select", tables=tables) is None
         )
 
-    def ask(self, check: Check) -> None:
+    def ask(self, check: Check, progress: Callable[[str], None]) -> None:
         """Have the target plan an example of each template.
 
         Where it finds no type for the bind values, all of them are cast, or spelt out.
         """
-        for key, example in self._examples.items():
+        for number, (key, example) in enumerate(self._examples.items()):
+            progress(f"asked 2.0 about {number:,} of {len(self._examples):,} templates")
             tally = self.tallies[key]
             if tally.source["coverage"] == "unsupported":
                 continue
