@@ -7,13 +7,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from replay.errors import UsageError
+from replay.moment import moment_of
 
 if TYPE_CHECKING:
     from replay.filter import Filter
@@ -61,8 +61,8 @@ def filter_of(
     from replay.filter import Filter
 
     return Filter(
-        since=_moment("--from", since),
-        until=_moment("--to", until),
+        since=moment_of(since, option="--from") if since else None,
+        until=moment_of(until, option="--to") if until else None,
         users=frozenset(users),
         databases=frozenset(databases),
         applications=frozenset(applications),
@@ -183,18 +183,6 @@ def locustfile() -> Path:
         if path.is_file():
             return path
     raise UsageError("the replay locustfile is missing", hint="install fourstep again")
-
-
-def _moment(option: str, text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(
-            f"`{option} {text}` is not a moment", hint="write it as 2026-11-23T14:00:00Z"
-        ) from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 VERBS = (capture, run)

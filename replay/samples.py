@@ -20,8 +20,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from replay.artefact import sha256_of, write_table
+from replay.offsets import Ints
 from replay.run import SAMPLES, STATUSES, read_stream
-from replay.timetable import Ints, Timetable
+from replay.timetable import Timetable
 
 FIELDS = 7
 NONE = -1

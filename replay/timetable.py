@@ -10,17 +10,21 @@ jitter so that copies do not arrive in step.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from replay.errors import UsageError
+from replay.moment import moment_of
+from replay.offsets import Ints as Ints
+from replay.offsets import never_decreasing, with_think, without_idle
 
-Ints = npt.NDArray[np.int64]
-
+_LEAST_LOOP_US = 1_000_000
 VARIATIONS = ("literals", "none")
 
 
@@ -39,6 +43,15 @@ class Dials:
     statement_timeout_s: float = 300.0
     lag_budget_ms: float = 250.0
     writes: bool = False
+    since: str | None = None
+    until: str | None = None
+    """ISO 8601: only what 1.0 began from `since` on and before `until`."""
+    think: float = 1.0
+    """Multiplies the time between an answer of 1.0 and its user's next statement."""
+    max_idle_s: float | None = None
+    """Stretches in which 1.0 answered nobody are cut to this."""
+    loop_s: float = 0.0
+    """Begin again until this long after zero."""
     vary: str = "literals"
     """Whether clones draw `literals` from other statements of their template, or `none`."""
 
@@ -47,6 +60,16 @@ class Dials:
             value = getattr(self, name)
             if not (np.isfinite(value) and value > 0):
                 raise UsageError(f"`--{name.replace('_', '-')}` must be a positive number")
+        for name in ("think", "max_idle_s", "loop_s"):
+            value = getattr(self, name)
+            if value is not None and not (np.isfinite(value) and value >= 0):
+                option = name.removesuffix("_s").replace("_", "-")
+                raise UsageError(f"`--{option}` must be a number that is not negative")
+        if self.seed < 0:
+            raise UsageError("`--seed` must not be negative")
+        for option, moment in (("--from", self.since), ("--to", self.until)):
+            if moment is not None:
+                moment_of(moment, option=option)
         if self.vary not in VARIATIONS:
             raise UsageError(f"`--vary` must be {' or '.join(VARIATIONS)}")
 
@@ -107,8 +130,26 @@ class Timetable:
         """What a user is told before a run."""
         return (
             f"{self.statements:,} statements in {self.sessions:,} sessions "
-            f"(at most {self.peak_sessions():,} at once) over {self.length_us / 1e6:.1f} s"
+            f"(at most {self.peak_sessions():,} at once) over {self.length_us / 1e6:.1f} s, "
+            f"at most {self.peak_rate():,}/s"
         )
+
+    def before(self, end_us: int) -> Timetable:
+        """The same without what is due at `end_us` or later."""
+        session = np.repeat(np.arange(self.sessions), np.diff(self.starts))
+        keep = self.due_us < end_us
+        lengths = np.bincount(session[keep], minlength=self.sessions)
+        some = lengths > 0
+        return Timetable(
+            row=self.row[keep],
+            due_us=self.due_us[keep],
+            starts=np.concatenate([[0], np.cumsum(lengths[some])]).astype(np.int64),
+            clone=self.clone[some],
+        )
+
+    def peak_rate(self) -> int:
+        """Most statements due within one second."""
+        return int(np.bincount(self.due_us // 1_000_000, minlength=1).max())
 
     def shard(self, chosen: npt.NDArray[np.bool_]) -> Timetable:
         """The same without the sessions that are not chosen."""
@@ -128,23 +169,32 @@ class Timetable:
             "sessions": self.sessions,
             "length_us": self.length_us,
             "peak_sessions": self.peak_sessions(),
+            "peak_rate_per_s": self.peak_rate(),
         }
 
 
 def build_timetable(statements: pa.Table, dials: Dials) -> Timetable:
-    """Lay out `session_id`, `seq` and `started_at` of a workload according to the dials."""
-    started_us = statements["started_at"].cast(pa.int64()).to_numpy()
-    order, bounds = _sessions_of(statements)
-    offset_us = started_us - (started_us.min() if len(started_us) else 0)
-    # Stamps of one session may lie out of order; nobody can send before their last answer.
-    offset_us = _never_decreasing(offset_us[order], bounds)
-    chosen, clone, shift_us = _clones(len(bounds) - 1, offset_us, dials)
+    """Lay out `session_id`, `seq`, `started_at` and `duration_us` of a workload by the dials."""
+    kept = _window(statements, dials)
+    chosen_rows = statements.take(pa.array(kept)) if len(kept) < len(statements) else statements
+    started_us = chosen_rows["started_at"].cast(pa.int64()).to_numpy()
+    order, bounds = _sessions_of(chosen_rows)
+    offset_us = (started_us - (started_us.min() if len(started_us) else 0))[order]
+    duration_us = pc.fill_null(chosen_rows["duration_us"], 0).to_numpy()[order]
+    offset_us = with_think(
+        never_decreasing(offset_us, bounds), duration_us, bounds, factor=dials.think
+    )
+    if dials.max_idle_s is not None:
+        offset_us = without_idle(offset_us, duration_us, most_us=round(dials.max_idle_s * 1e6))
+    period_us = int((offset_us + duration_us).max(initial=0))
+    chosen, clone, shift_us = _clones(len(bounds) - 1, offset_us, period_us, dials)
     lengths = np.diff(bounds)[chosen]
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     inside = np.arange(starts[-1]) - np.repeat(starts[:-1], lengths)
     position = np.repeat(bounds[:-1][chosen], lengths) + inside
     due_us = ((offset_us[position] + np.repeat(shift_us, lengths)) / dials.speed).astype(np.int64)
-    return _in_order_of_first_due(order[position], due_us, starts, clone)
+    laid_out = _in_order_of_first_due(kept[order[position]], due_us, starts, clone)
+    return laid_out.before(round(dials.loop_s * 1e6)) if dials.loop_s else laid_out
 
 
 def shard_of_sessions(timetable: Timetable, shards: int) -> Ints:
@@ -178,29 +228,43 @@ def _sessions_of(statements: pa.Table) -> tuple[Ints, Ints]:
     return order, bounds.astype(np.int64)
 
 
-def _never_decreasing(values: Ints, bounds: Ints) -> Ints:
-    # One running maximum over all sessions, each lifted above the one before it.
-    if not len(values):
-        return values
-    lift = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds)) * (int(values.max()) + 1)
-    return np.maximum.accumulate(values + lift) - lift
+def _window(statements: pa.Table, dials: Dials) -> Ints:
+    """The rows of the statements that 1.0 began within `--from` and `--to`."""
+    started = statements["started_at"]
+    kept = np.ones(len(statements), dtype=np.bool_)
+    for moment, compare in ((dials.since, pc.greater_equal), (dials.until, pc.less)):
+        if moment is not None:
+            kept &= compare(started, pa.scalar(moment_of(moment), started.type)).to_numpy()
+    return np.flatnonzero(kept)
 
 
-def _clones(sessions: int, offset_us: Ints, dials: Dials) -> tuple[Ints, Ints, Ints]:
-    """Which captured session each planned one copies, its clone number and its shift in time."""
+def _clones(
+    sessions: int, offset_us: Ints, period_us: int, dials: Dials
+) -> tuple[Ints, Ints, Ints]:
+    """Which captured session each planned one copies, its clone number and its shift in time.
+
+    Each time the workload begins again is so many clones more.
+    """
     whole = int(dials.scale)
     random = np.random.default_rng(dials.seed)
     sampled = np.sort(
         random.choice(sessions, size=round((dials.scale - whole) * sessions), replace=False)
     )
-    chosen = np.concatenate([np.tile(np.arange(sessions), whole), sampled]).astype(np.int64)
-    clone = np.repeat(np.arange(whole), sessions)
-    clone = np.concatenate([clone, np.full(len(sampled), whole)]).astype(np.int64)
+    once = np.concatenate([np.tile(np.arange(sessions), whole), sampled]).astype(np.int64)
+    copy = np.repeat(np.arange(whole), sessions)
+    copy = np.concatenate([copy, np.full(len(sampled), whole)]).astype(np.int64)
+    loops = 1
+    if dials.loop_s:
+        loops = max(1, math.ceil(dials.loop_s * 1e6 * dials.speed / max(period_us, _LEAST_LOOP_US)))
+    loop = np.repeat(np.arange(loops), len(once))
+    chosen, copy = np.tile(once, loops), np.tile(copy, loops)
     window_us = int(offset_us.max(initial=0))
     jitter_us = min(dials.jitter_s * 1e6, window_us / 10)
     shift_us = random.uniform(0, max(jitter_us, 1), size=len(chosen)).astype(np.int64)
-    shift_us[clone == 0] = 0
-    return chosen, clone, shift_us
+    shift_us[copy == 0] = 0
+    shift_us += loop * max(period_us, _LEAST_LOOP_US)
+    copies = int(np.max(copy, initial=0)) + 1
+    return chosen, loop * copies + copy, shift_us
 
 
 def _in_order_of_first_due(row: Ints, due_us: Ints, starts: Ints, clone: Ints) -> Timetable:

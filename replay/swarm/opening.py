@@ -27,7 +27,7 @@ from replay.swarm.options import dials_of
 from replay.swarm.settle import Settlement, settle
 from replay.target.embedded import EmbeddedServer, open_embedded
 from replay.target.target import Target, parse_target, probe_target
-from replay.timetable import Dials, Timetable, build_timetable
+from replay.timetable import Dials, Timetable, build_timetable, shard_of_sessions
 from replay.waiter import in_thread
 from replay.workload import Workload
 
@@ -122,6 +122,38 @@ class OpenRun:
         )
 
 
+def dry_run(options: Namespace) -> str:
+    """What a run with these options would replay; asks no target and writes nothing.
+
+    Raises:
+        UsageError: dials make no sense.
+        Unreadable: the workload cannot be read.
+    """
+    dials = dials_of(options)
+    workload, timetable = _laid_out(options, dials)[::2]
+    shards = max(options.processes or 0, options.expect_workers or 0, 1)
+    lines = [f"`{workload.path}`: {timetable.in_words}"]
+    if shards > 1:
+        shard = shard_of_sessions(timetable, shards)
+        for number in range(shards):
+            part = timetable.shard(shard == number)
+            lines.append(f"worker {number + 1} of {shards}: {part.in_words}")
+    return "\n".join(lines)
+
+
+def _laid_out(options: Namespace, dials: Dials) -> tuple[Workload, pa.Table, Timetable]:
+    workload = Workload(Path(options.workload) if options.workload else bundled_workload())
+    if not len(workload):
+        raise Unreadable(f"`{workload.path}` holds no statement", hint="capture a longer window")
+    statements = workload.statements()
+    timetable = build_timetable(statements, dials)
+    if not timetable.statements:
+        raise UsageError(
+            "the dials leave no statement to replay", hint="raise --scale, widen --from and --to"
+        )
+    return workload, statements, timetable
+
+
 def open_run(options: Namespace, *, host: str) -> OpenRun:
     """Check everything, start an embedded server if the host is one, and lay out the timetable.
 
@@ -133,14 +165,8 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
     dials = dials_of(options)
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     path = _free_directory(options.run_dir, run_id)
-    workload = Workload(Path(options.workload) if options.workload else bundled_workload())
-    if not len(workload):
-        raise Unreadable(f"`{workload.path}` holds no statement", hint="capture a longer window")
-    # In threads of their own: heartbeats of workers and the web page go on.
-    statements = in_thread(workload.statements)
-    timetable = in_thread(lambda: build_timetable(statements, dials))
-    if not timetable.statements:
-        raise UsageError("`--scale` leaves no session to replay", hint="raise it")
+    # In a thread of its own: heartbeats of workers and the web page go on.
+    workload, statements, timetable = in_thread(lambda: _laid_out(options, dials))
     url = host
     server = open_embedded(url)
     try:

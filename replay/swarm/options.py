@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
+from replay.errors import UsageError
 from replay.timetable import VARIATIONS, Dials
 
 if TYPE_CHECKING:
@@ -33,6 +34,20 @@ _VALUES: tuple[tuple[str, type, object, str], ...] = (
         _PLAIN.speed,
         "divide captured times by this (stress: distorts bursts, prefer --scale)",
     ),
+    ("--from", str, "", "replay what 1.0 began from this moment (ISO 8601) on"),
+    ("--to", str, "", "replay what 1.0 began before this moment"),
+    (
+        "--think",
+        str,
+        "captured",
+        "time between an answer of 1.0 and the next statement: captured, none, or times a number",
+    ),
+    (
+        "--max-idle",
+        float,
+        None,
+        "seconds to which stretches without any work on 1.0 are cut; default: they stay",
+    ),
     ("--seed", int, _PLAIN.seed, "decides samples and shifts of sessions"),
     (
         "--statement-timeout",
@@ -49,6 +64,8 @@ _VALUES: tuple[tuple[str, type, object, str], ...] = (
 )
 _SWITCHES = (
     ("--writes", "also replay statements that may write; without it they are skipped and counted"),
+    ("--loop", "begin the workload again and again until -t is over"),
+    ("--dry-run", "say what would be replayed, and end"),
     ("--no-tables", "a line of progress instead of Locust's tables, as `fourstep run` has it"),
 )
 _CHOICES = (
@@ -92,9 +109,16 @@ def dials_of(options: Namespace) -> Dials:
     """The dials that these options set.
 
     Raises:
-        UsageError: one of them is no positive number.
+        UsageError: one of them makes no sense.
     """
+    if options.loop and not options.run_time:
+        raise UsageError("`--loop` needs an end", hint="say how long: -t 8h")
     return Dials(
+        since=getattr(options, "from") or None,
+        until=options.to or None,
+        think=_factor(options.think),
+        max_idle_s=options.max_idle,
+        loop_s=float(options.run_time) if options.loop else 0.0,
         scale=options.scale,
         speed=options.speed,
         seed=options.seed,
@@ -103,3 +127,13 @@ def dials_of(options: Namespace) -> Dials:
         writes=options.writes,
         vary=options.vary,
     )
+
+
+def _factor(think: str) -> float:
+    named = {"captured": 1.0, "none": 0.0}
+    try:
+        return named[think] if think in named else float(think.lstrip("x×"))
+    except ValueError:
+        raise UsageError(
+            f"`--think {think}` is neither captured, none nor a number", hint="try --think 0.5"
+        ) from None

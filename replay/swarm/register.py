@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+import sys
+from argparse import Namespace
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from locust.runners import MasterRunner, WorkerRunner
 
-from replay.swarm import conductor, options, player
+from replay.errors import ExitCode, FourstepError, describe
+from replay.swarm import conductor, opening, options, player
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -39,6 +42,11 @@ def register(events: Events) -> None:
 def _init(environment: Environment, **_: Any) -> None:  # noqa: ANN401  Locust's extras
     if environment.parsed_options is not None and environment.parsed_options.no_tables:
         logging.getLogger("locust.stats_logger").setLevel(logging.WARNING)
+    parsed = environment.parsed_options
+    if parsed is not None and parsed.dry_run:
+        if isinstance(environment.runner, WorkerRunner):
+            sys.exit(ExitCode.DONE)
+        _dry_run(parsed)
     # So that the page shows it, and its Start button has something to offer.
     environment.host = environment.host or options.DEFAULT_HOST
     separate = isinstance(environment.runner, WorkerRunner)
@@ -46,6 +54,15 @@ def _init(environment: Environment, **_: Any) -> None:  # noqa: ANN401  Locust's
         _players[id(environment)] = player.Player(environment, separate=separate)
     if not separate:
         _conductors[id(environment)] = conductor.Conductor(environment)
+
+
+def _dry_run(parsed: Namespace) -> NoReturn:
+    try:
+        print(opening.dry_run(parsed), flush=True)
+    except (FourstepError, OSError) as error:
+        print(describe(error), file=sys.stderr, flush=True)
+        sys.exit(getattr(error, "exit_code", ExitCode.UNREADABLE))
+    sys.exit(ExitCode.DONE)
 
 
 def _test_start(environment: Environment, **_: Any) -> None:  # noqa: ANN401  Locust's extras

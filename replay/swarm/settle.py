@@ -13,9 +13,10 @@ import pyarrow as pa
 
 from replay.artefact import write_table
 from replay.errors import ExitCode
+from replay.offsets import Ints
 from replay.run import SAMPLES, Ledger, Run
 from replay.samples import Planned, describe_planned
-from replay.timetable import Ints, Timetable
+from replay.timetable import Timetable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

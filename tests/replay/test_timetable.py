@@ -10,7 +10,7 @@ from replay.errors import UsageError
 from replay.timetable import Dials, Timetable, build_timetable, shard_of_sessions
 
 
-def statements(sessions: list[list[int]]) -> pa.Table:
+def statements(sessions: list[list[int]], *, duration_us: int | None = None) -> pa.Table:
     """Statements started at these microseconds, session by session, in file order of time."""
     rows = sorted(
         (start, f"s{number}", seq)
@@ -22,6 +22,7 @@ def statements(sessions: list[list[int]]) -> pa.Table:
             "session_id": pa.array([row[1] for row in rows], pa.string()),
             "seq": pa.array([row[2] for row in rows], pa.int32()),
             "started_at": pa.array([row[0] for row in rows], pa.timestamp("us", tz="UTC")),
+            "duration_us": pa.array([duration_us] * len(rows), pa.int64()),
         }
     )
 
@@ -134,3 +135,86 @@ def test_an_empty_workload_has_an_empty_timetable() -> None:
 def test_dials_must_be_positive(dial: str, value: float) -> None:
     with pytest.raises(UsageError, match="positive"):
         Dials(**{dial: value})  # type: ignore[arg-type]  # which dial is the case's
+
+
+@given(SESSIONS, st.floats(0, 3), st.integers(0, 2_000_000))
+@settings(max_examples=60, deadline=None)
+def test_think_time_is_scaled_and_answers_are_not(
+    sessions: list[list[int]], factor: float, duration_us: int
+) -> None:
+    table = statements(sessions, duration_us=duration_us)
+    captured, bent = (build_timetable(table, Dials(think=f)) for f in (1.0, factor))
+    assert sorted(bent.due_us[bent.starts[:-1]]) == sorted(captured.due_us[captured.starts[:-1]])
+    by_row = dict(zip(bent.row.tolist(), bent.due_us.tolist(), strict=True))
+    for part in session_slices(captured):
+        for row, next_row, gap_us in zip(
+            captured.row[part][:-1], captured.row[part][1:], np.diff(captured.due_us[part]),
+            strict=True,
+        ):  # fmt: skip
+            answer_us = min(duration_us, gap_us)
+            wanted_us = answer_us + (gap_us - answer_us) * factor
+            assert by_row[next_row] - by_row[row] == pytest.approx(wanted_us, abs=1)
+
+
+@given(SESSIONS, st.integers(0, 60), st.integers(0, 50_000_000))
+@settings(max_examples=60, deadline=None)
+def test_idle_stretches_are_cut_and_busy_ones_are_not(
+    sessions: list[list[int]], most_s: int, duration_us: int
+) -> None:
+    table = statements(sessions, duration_us=duration_us)
+    captured = build_timetable(table, Dials())
+    cut = build_timetable(table, Dials(max_idle_s=most_s))
+    starts, now = np.sort(captured.due_us), np.sort(cut.due_us)
+    gaps = np.diff(starts)
+    # With equal durations the last to start is the last to end.
+    idle = np.maximum(gaps - duration_us, 0)
+    assert (np.diff(now) == gaps - np.maximum(idle - most_s * 1_000_000, 0)).all()
+
+
+def test_a_window_of_the_workload_is_replayed() -> None:
+    table = statements([[0, 1_000_000, 2_000_000], [1_500_000], [9_000_000]])
+    dials = Dials(since="1970-01-01T00:00:01", until="1970-01-01T00:00:02+00:00")
+    timetable = build_timetable(table, dials)
+    assert timetable.due_us.tolist() == [0, 500_000]
+    assert table["started_at"].cast(pa.int64()).take(pa.array(timetable.row)).to_pylist() == [
+        1_000_000,
+        1_500_000,
+    ]
+
+
+@given(SESSIONS, SCALES, st.floats(0.001, 20))
+@settings(max_examples=40, deadline=None)
+def test_a_loop_begins_again_until_its_end(
+    sessions: list[list[int]], scale: float, loops: float
+) -> None:
+    table = statements(sessions, duration_us=1_000)
+    once = build_timetable(table, Dials(scale=scale))
+    last_us = int(table["started_at"].cast(pa.int64()).to_numpy().max() -
+                  table["started_at"].cast(pa.int64()).to_numpy().min())  # fmt: skip
+    period_s = max((last_us + 1_000) / 1e6, 1.0)
+    looped = build_timetable(table, Dials(scale=scale, loop_s=loops * period_s))
+    assert (looped.due_us < round(loops * period_s * 1e6)).all()
+    # Every planned statement has a name of its own.
+    clone = np.repeat(looped.clone, np.diff(looped.starts))
+    assert len(set(zip(looped.row.tolist(), clone.tolist(), strict=True))) == looped.statements
+    if loops >= 1.5 and scale == int(scale):
+        originals = clone % max(once.clone.max() + 1, 1) == 0
+        first = looped.due_us[originals & (clone == 0)]
+        again = looped.due_us[originals & (clone == once.clone.max() + 1)]
+        assert len(again) <= len(first)
+        assert set(again - round(period_s * 1e6)) <= set(first)
+
+
+MISTAKES: dict[str, dict[str, object]] = {
+    "--think": {"think": -1},
+    "--max-idle": {"max_idle_s": float("nan")},
+    "--seed": {"seed": -1},
+    "--from": {"since": "yesterday"},
+    "--to": {"until": "25:00"},
+}
+
+
+@pytest.mark.parametrize(("option", "dials"), MISTAKES.items())
+def test_mistakes_name_their_option(option: str, dials: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match=option):
+        Dials(**dials)  # type: ignore[arg-type]  # which dial is the case's

@@ -328,9 +328,39 @@ def test_options_come_from_the_environment(short: Workload, tmp_path: Path) -> N
     assert_balanced(result, 80)
 
 
+def test_a_loop_begins_again_until_its_time_is_over(short: Workload, tmp_path: Path) -> None:
+    options = ["--workload", str(short.path), "--host", "null:", "--loop", "-t", "5s"]
+    result = replay(tmp_path, *options)
+    assert result.code == 0, result.text
+    planned = result.ledger["planned"]
+    assert 2 * len(short) < planned <= 3 * len(short)
+    assert_balanced(result, planned)
+    assert result.ledger["ok"] == planned
+    samples = result.run.samples()
+    assert samples.group_by(["statement_id", "clone"]).aggregate([]).num_rows == planned
+    assert result.run.document["dials"]["loop_s"] == 5
+
+
+def test_a_dry_run_says_what_would_be_replayed_and_does_nothing(
+    short: Workload, tmp_path: Path
+) -> None:
+    options = ["--workload", str(short.path), "--host", "postgresql://nobody@127.0.0.1:1/d"]
+    code, text = failed(
+        tmp_path, *options, *ports(), "--dry-run", "--processes", "2", "--scale", "2"
+    )
+    assert code == 0, text
+    assert "80 statements in 16 sessions" in text
+    assert "worker 2 of 2: 40 statements in 8 sessions" in text
+    assert not (tmp_path / "run").exists()
+
+
 BAD: dict[str, tuple[list[str], int, str]] = {
     "no such workload": (["--workload", "nowhere", "--host", "null:"], 5, "not a workload"),
     "an odd scale": (["--scale", "-1", "--host", "null:"], 2, "--scale"),
+    "an odd think time": (["--think", "long", "--host", "null:"], 2, "--think"),
+    "an odd moment": (["--from", "noon", "--host", "null:"], 2, "--from"),
+    "an empty window": (["--to", "1999-01-01", "--host", "null:"], 2, "no statement"),
+    "a loop without an end": (["--loop", "--host", "null:"], 2, "-t"),
     "an unknown target": (["--host", "oracle://x"], 2, "not a kind of target"),
     "a password in the URL": (["--host", "postgresql://u:pw@h/d"], 2, "PGPASSWORD"),
     "nobody listens": (["--host", "postgresql://u@127.0.0.1:1/d"], 4, "does not let us in"),
