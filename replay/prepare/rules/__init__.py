@@ -21,7 +21,7 @@ def adapt(tree: exp.Expr, *, read: str, write: str) -> exp.Expr:
         UnsupportedError: there is none; names the construct.
     """
     if read == "mysql":
-        tree = from_mysql(tree, write=write)
+        tree = from_mysql(tree)
     if read == "redshift" and write == "postgres":
         tree = from_redshift(tree)
     if write == "redshift":

@@ -68,6 +68,11 @@ def _difference(node: exp.Expr) -> exp.Expr:
     return form(f"CAST({_CROSSED[node.text('unit').upper()]} AS BIGINT)", **node.args)
 
 
+def _moved(node: exp.Expr) -> exp.Expr:
+    """DATEADD without sqlglot's cast to a timestamp, which would lose a zone."""
+    return exp.DateAdd(this=node.this, expression=node.expression, unit=node.args["unit"])
+
+
 def _json(node: exp.Expr) -> exp.Expr:
     node.set("this", exp.cast(node.this, _T.JSON))
     return node
@@ -122,6 +127,7 @@ _FORMS: list[Form] = [
     (exp.Select, lambda n: n.args.get("qualify"), _qualify),
     (exp.Trunc, lambda n: n.this.key == "localtimestamp", "CAST(:this AS DATE)"),
     (exp.Trunc, lambda n: n.this.is_type("date", "timestamp"), "CAST(:this AS DATE)"),
+    (exp.TsOrDsAdd, lambda n: not n.this.is_string, _moved),
     (exp.TsOrDsDiff, bool, _difference),
     (exp.WithinGroup, bool, _string_agg),
 ]

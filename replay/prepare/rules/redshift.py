@@ -9,12 +9,17 @@ from sqlglot import exp
 from sqlglot.transforms import eliminate_window_clause
 
 from replay.prepare.rules.form import Form, built, called, form, given, output, refuse, rewrite
+from replay.prepare.rules.moment import dateadd, extract, has_months, of_now
 from replay.prepare.unsupported import UnsupportedError
 
 _T = exp.DType
 _FIRST_MATCH = "regexp_replace of the first match or with references: flag 'g'"
 _OTHER_FORMAT = r"(?i)%[ab]|TM|SSSS|FF\d|TZ[HM]|fs\S{6,10}q"
 _PATHS = {"jsonbextract": "#>", "jsonbextractscalar": "#>>"}
+_OF_TEXTS = "ilike left length like lower md5 pad regexpilike regexplike repeat replace reverse "
+_OF_TEXTS += "right splitpart strposition substring upper"
+_LIKES = (exp.Like, exp.ILike)
+_RE = ("regexplike", "regexpilike", "similarto")
 _SEPARATOR = "string_agg with a separator for each row: a constant"
 _NO_INTERVAL = "cast to interval: n * INTERVAL '1 day'"
 _ROWS = "keep the values in rows"
@@ -36,6 +41,15 @@ def _every(node: exp.Expr) -> str:
         return "" if node.args.get("position") else f"g{flags}"
     plain = isinstance(new, exp.Literal) and re.fullmatch(r"(?!fsq\d{5}q)[^\\$]*", new.name)
     return flags if plain and flags in ("g", "gi") else ""
+
+
+def _implied(cast: exp.Expr) -> bool:
+    """True for a cast to a text that Redshift makes unasked (Type compatibility and conversion).
+
+    VARCHAR(MAX) would take that much memory for each row of a sort or a group (Best practices).
+    """
+    of_text = cast.arg_key == "this" and cast.parent and cast.parent.key in _OF_TEXTS.split()
+    return bool(of_text) and cast.is_type("text") and isinstance(cast.this, exp.Column)
 
 
 def _frameless(window: exp.Expr) -> bool:
@@ -75,12 +89,6 @@ def _unnamed(values: exp.Expr) -> bool:
     return not (alias and alias.columns) and not isinstance(values.parent, exp.Insert)
 
 
-def _of_now(node: exp.Expr) -> bool:
-    """True for a moment with the session's zone, which SYSDATE does not tell."""
-    told = node.this.find(exp.AtTimeZone, exp.Cast)
-    return not told and bool(node.this.find(exp.CurrentTimestamp))
-
-
 _FUNCTIONS = {
     r"array\w*|cardinality|(string|regexp_split)_to_\w+|regexp_match(es)?": _ROWS,
     r"jsonb?_(?!extract)\w+|(row_|array_)?to_jsonb?": "->> takes one value as text",
@@ -112,6 +120,7 @@ _LACKING: list[Form] = [
         lambda n: n.expressions[1:] or exp.Tuple in map(type, n.expressions),
         "DISTINCT of several: ||",
     ),
+    (exp.Expr, lambda n: n.key in _RE and n.expression.find(exp.Column), "column as pattern: LIKE"),
     (exp.Expr, lambda n: n.key in ("explode", "unnest"), f"unnest: {_ROWS}"),
     (exp.ExplodingGenerateSeries, bool, "generate_series: join a table of numbers or a calendar"),
     (exp.GroupConcat, lambda n: type(n.args.get("separator")) not in _CONSTANTS, _SEPARATOR),
@@ -125,6 +134,7 @@ _LACKING: list[Form] = [
     (exp.Overlaps, bool, "OVERLAPS: compare starts with ends"),
     (exp.RegexpReplace, lambda n: not _every(n), _FIRST_MATCH),
     (exp.Returning, bool, "RETURNING: a statement of its own"),
+    (exp.SubqueryPredicate, lambda n: isinstance(n.parent, _LIKES), "LIKE ANY or ALL: OR, AND"),
     (exp.TimeToStr, lambda n: re.search(_OTHER_FORMAT, n.text("format")), "format like this: Mon"),
     (exp.TimestampTrunc, lambda n: n.args.get("zone"), "date_trunc in a zone: AT TIME ZONE"),
     # Before PostgreSQL 8.2 each pair was compared for itself; Redshift comes from 8.0.
@@ -134,21 +144,11 @@ _LACKING: list[Form] = [
     (exp.Window, _tied, "frame of peers (the default): a unique order, ROWS UNBOUNDED PRECEDING"),
     *((exp.Func, partial(called, names), f"{{}}(): {hint}") for names, hint in _FUNCTIONS.items()),
 ]
+_LEFT: list[Form] = [(exp.Interval, has_months, "months in an interval like this: DATEADD")]
 _SAME = ":this = :expression AND NOT :this IS NULL AND NOT :expression IS NULL"
 _SAME = f"({_SAME} OR :this IS NULL AND :expression IS NULL)"
 _REPLACE = "__REGEXP_REPLACE(:this, :expression, :replacement"
 _MATCH = "CASE WHEN :this ~ :start THEN __REGEXP_SUBSTR(:this, :start, 1, 1, 'e') END"
-# EXTRACT gives integers, DATE_PART all of the seconds, and decades differ (Date parts for date or
-# timestamp functions).
-_FIELDS = {
-    "decade": "FLOOR(EXTRACT(YEAR FROM :expression) / 10)",
-    "epoch": "__DATE_PART('epoch', :expression)",
-    "isodow": "((EXTRACT(DOW FROM :expression) + 6) % 7 + 1)",
-    "isoyear": "CAST(TO_CHAR(:expression, 'IYYY') AS INTEGER)",
-    "microseconds": "(__DATE_PART('second', :expression) * 1000000)",
-    "milliseconds": "(__DATE_PART('second', :expression) * 1000)",
-    "second": "__DATE_PART('second', :expression)",
-}
 
 
 def to_redshift(tree: exp.Expr) -> exp.Expr:
@@ -165,7 +165,9 @@ def to_redshift(tree: exp.Expr) -> exp.Expr:
     for node in list(tree.find_all(exp.EQ, exp.NEQ, exp.CTE, *_JSON)):
         _unwrap(node)
     refuse(tree, _LACKING, "redshift")
-    return rewrite(tree, _FORMS)
+    tree = rewrite(tree, _FORMS)
+    refuse(tree, _LEFT, "redshift")
+    return tree
 
 
 def _unwrap(node: exp.Expr) -> None:
@@ -212,19 +214,6 @@ def _listagg(node: exp.Expr) -> exp.Expr:
     return exp.WithinGroup(this=call, expression=exp.Order(expressions=node.this.expressions))
 
 
-def _extract(node: exp.Expr) -> exp.Expr:
-    field, gap = node.name.lower(), node.expression.unnest()
-    less = gap.expression.unnest() if isinstance(gap, exp.Sub) else gap
-    if less is not gap and not less.is_number and not isinstance(less, (exp.Interval, exp.Mul)):
-        micro = "(__DATEDIFF(MICROSECOND, :expression, :this) / 1000000.0)"
-        return form(micro, **gap.args) if field == "epoch" else node
-    text = [each for known, each in _FIELDS.items() if known.rstrip("s") == field.rstrip("s")]
-    # An integer, where PostgreSQL's quotient has a fraction.
-    divided = isinstance(node.find_ancestor(exp.Div, exp.Func, exp.Query), exp.Div)
-    text = text or ["CAST(:node AS DOUBLE PRECISION)"] * divided
-    return form(text[0], node, **node.args) if text else node
-
-
 def _framed(node: exp.Expr) -> exp.Expr:
     frame = {"start": "UNBOUNDED", "start_side": "PRECEDING", "end": "CURRENT ROW"}
     node.set("spec", exp.WindowSpec(kind="ROWS", **frame))
@@ -262,13 +251,15 @@ def _concat_ws(node: exp.Expr) -> exp.Expr:
 
 # What is written in another way whatever its literals: `given` is what an aggregate takes.
 _FORMS: list[Form] = [
+    (exp.Add, bool, dateadd),
     (exp.Anonymous, partial(called, "every"), "BOOL_AND(:first)"),
     (exp.Anonymous, partial(called, "transaction_timestamp|now"), "SYSDATE"),
     (exp.Anonymous, partial(called, "(clock|statement)_timestamp"), "GETDATE()"),
-    (exp.AtTimeZone, _of_now, "CAST(:this AS TIMESTAMPTZ) AT TIME ZONE :zone"),
+    (exp.AtTimeZone, lambda n: of_now(n.this), "CAST(:this AS TIMESTAMPTZ) AT TIME ZONE :zone"),
     # Of integers it is an integer, of DECIMALs it has no more digits (AVG function).
     (exp.Avg, lambda n: n.find(exp.Distinct), "AVG(DISTINCT CAST(:given AS DOUBLE PRECISION))"),
     (exp.Avg, bool, "AVG(CAST(:given AS DOUBLE PRECISION))"),
+    (exp.Cast, _implied, lambda n: n.this),
     (exp.Cast, lambda n: n.is_type("interval"), "INTERVAL :this"),
     (exp.Cast, lambda n: n.is_type("uuid"), "LOWER(CAST(:this AS VARCHAR(36)))"),
     (exp.Collate, bool, "(:this)"),
@@ -278,12 +269,12 @@ _FORMS: list[Form] = [
     # GETDATE() has no fraction of a second (SYSDATE function).
     (exp.CurrentTimestamp, bool, "SYSDATE"),
     (exp.DataType, bool, partial(built, _ALONE)),
-    (exp.Extract, bool, _extract),
+    (exp.Extract, bool, extract),
     (exp.Filter, bool, _filter),
     (exp.GroupConcat, lambda n: isinstance(n.this, exp.Order), _listagg),
     (exp.Hex, bool, "__TO_HEX(:this)"),
     # ILIKE is for ASCII alone (LIKE), and `~*` is no operator (POSIX operators).
-    (exp.ILike, lambda n: n.args.get("negate"), "NOT LOWER(:this) LIKE LOWER(:expression)"),
+    (exp.ILike, lambda n: n.args.get("negate"), "LOWER(:this) NOT LIKE LOWER(:expression)"),
     (exp.ILike, bool, "LOWER(:this) LIKE LOWER(:expression)"),
     (exp.Localtimestamp, bool, "CAST(SYSDATE AS TIMESTAMP)"),
     (exp.NullSafeEQ, bool, _SAME),
@@ -295,6 +286,7 @@ _FORMS: list[Form] = [
     (exp.StartsWith, bool, "LEFT(:this, LENGTH(:expression)) = :expression"),
     # No match is an empty text, in PostgreSQL NULL (REGEXP_SUBSTR function).
     (exp.Substring, lambda n: n.args["start"].is_string and not n.args.get("length"), _MATCH),
+    (exp.Sub, bool, dateadd),
     (exp.UnixToTime, bool, "(TIMESTAMPTZ '1970-01-01 00:00:00+00' + :this * INTERVAL '1 SECOND')"),
     (exp.Window, _frameless, _framed),
 ]

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
-import sqlglot
 from psycopg import errors
 
-from replay.prepare.rules.mysql import from_mysql
 from replay.prepare.translate import Translator
-from replay.prepare.unsupported import UnsupportedError
 from replay.target.embedded import EmbeddedServer
 from tests.mariadb import Session, mariadb_server
 
@@ -34,20 +30,6 @@ INSERT INTO v (id, n, m, p, s, u, d, e, f, l, j) VALUES
   '{"k": null}'),
  (6, 5, 2, 99.95, 'a b c', 'été', '2024-12-30', '2023-03-01 12:00:00', 2, 'B,a', '{"k": [1]}'),
  (7, 40, -6, -0.50, '007', '7', '2020-02-29', '2020-01-31 00:30:00', 1, 'd', '{"k": 2.5}')
-"""
-# Redshift's own functions, as its manual describes them.
-REDSHIFT = """
-CREATE FUNCTION dateadd(unit text, n int, moment timestamp) RETURNS timestamp LANGUAGE sql AS
- $$ SELECT moment + n * CAST('1 ' || replace(unit, 'QUARTER', 'MONTH') AS interval)
-    * CASE unit WHEN 'QUARTER' THEN 3 ELSE 1 END $$;
-CREATE FUNCTION datediff(unit text, a timestamp, b timestamp) RETURNS bigint LANGUAGE sql AS
- $$ SELECT CASE unit WHEN 'DAY' THEN b::date - a::date WHEN 'SECOND' THEN extract(epoch FROM b - a)
-    ELSE extract(year FROM b) * 12 + extract(month FROM b) - extract(year FROM a) * 12
-    - extract(month FROM a) END::bigint $$;
-CREATE FUNCTION last_day(moment timestamp) RETURNS date LANGUAGE sql AS
- $$ SELECT (date_trunc('month', moment) + interval '1 month' - interval '1 day')::date $$;
-CREATE FUNCTION convert_timezone(a text, b text, moment timestamp) RETURNS timestamp LANGUAGE sql AS
- $$ SELECT moment AT TIME ZONE a AT TIME ZONE b $$;
 """
 
 
@@ -113,7 +95,6 @@ def two(embedded_empty: EmbeddedServer) -> Iterator[psycopg.Connection]:
     with psycopg.connect(embedded_empty.url("mysql_two"), autocommit=True) as session:
         session.execute(CREATE.format(datetime="TIMESTAMP", json="JSONB"))
         session.execute(FILL)
-        session.execute(REDSHIFT)
         session.execute(days("TIMESTAMP").encode())
         session.execute(DAY_ROWS.encode())
         yield session
@@ -139,13 +120,10 @@ CASES = [
     line.split("\t")
     for line in Path(__file__).with_name("mysql.tsv").read_text(encoding="utf-8").splitlines()
 ]
-"""MySQL's text, of a column or a whole statement, and Redshift's; `!` where it is refused."""
+"""MySQL's text, of a column or a whole statement, and Redshift's, or `! ` and why it is refused."""
 
 # What Redshift casts by itself and PostgreSQL does not.
-CASTS = {
-    "LPAD(n, 5, '0')", "LEFT(d, 7)", "LENGTH(n)", "MD5(n)", "n LIKE '1%'", "d LIKE '2024-%'",
-    "ROUND(n / m, 2)", "SELECT GROUP_CONCAT(n ORDER BY id) FROM v",
-}  # fmt: skip
+CASTS = {"LPAD(n, 5, '0')", "LEFT(d, 7)", "MD5(n)", "n LIKE '1%'", "d LIKE '2024-%'"}
 
 DAYS = [
     *(f"WEEK(d, {mode})" for mode in (0, 1, 2, 3, 5)),
@@ -208,13 +186,9 @@ def translated(text: str, write: str) -> str:
     return done.sql
 
 
-def as_postgres(sql: str) -> str:
-    """Redshift's text in the words of the functions above."""
-    sql = sql.replace("VARCHAR(MAX)", "TEXT").replace("GETDATE()", "LOCALTIMESTAMP")
-    sql = re.sub(r"(DATEADD|DATEDIFF)\((\w+)", r"\1('\2'", sql)
-    return re.sub(r"LISTAGG\((.*?)\) WITHIN GROUP \((.*?)\)", r"STRING_AGG(\1 \2)", sql).replace(
-        "LISTAGG", "STRING_AGG"
-    )
+def brought_back(text: str) -> str:
+    """What Redshift is asked as PostgreSQL can be: as it is where that has no other words."""
+    return Translator(read="redshift", write="postgres").translate(translated(text, "redshift")).sql
 
 
 def same(one: Reader, two: psycopg.Connection, text: str, sql: str) -> None:
@@ -242,33 +216,29 @@ def test_postgres_answers_as_mysql(one: Reader, two: psycopg.Connection, text: s
 @pytest.mark.parametrize(("text", "expected"), CASES, ids=[text for text, _ in CASES])
 def test_redshift_has_its_own_text(text: str, expected: str) -> None:
     done = Translator(read="mysql", write="redshift").translate(statement(text))
-    if expected == "!":
-        assert done.reason
+    if expected.startswith("! "):
+        assert expected[2:] in (done.reason or "")
     elif text.startswith("SELECT"):
         assert done.sql == expected
     else:
         assert done.sql == f"SELECT id, {expected} AS x FROM v ORDER BY id NULLS FIRST"
 
 
-@pytest.mark.parametrize("text", [text for text, expected in CASES if expected != "!"])
+@pytest.mark.parametrize("text", [text for text, expected in CASES if expected[:2] != "! "])
 def test_redshift_answers_as_mysql(one: Reader, two: psycopg.Connection, text: str) -> None:
-    sql = as_postgres(translated(text, "redshift"))
-    two.execute("SET standard_conforming_strings = off; SET escape_string_warning = off")
-    try:
-        if text in CASTS:
-            with pytest.raises(errors.UndefinedFunction):
-                two.execute(sql.encode())
-        else:
-            same(one, two, text, sql)
-    finally:
-        two.execute("RESET standard_conforming_strings")
+    sql = brought_back(text)
+    if text in CASTS:
+        with pytest.raises(errors.UndefinedFunction):
+            two.execute(sql.encode())
+    else:
+        same(one, two, text, sql)
 
 
 @pytest.mark.parametrize("text", DAYS)
-@pytest.mark.parametrize("write", ["postgres", "redshift"])
-def test_every_day_of_years(one: Reader, two: psycopg.Connection, text: str, write: str) -> None:
+def test_every_day_of_years(one: Reader, two: psycopg.Connection, text: str) -> None:
     sql = f"SELECT d, e, {text} AS x FROM days ORDER BY d, e"
-    same(one, two, sql, as_postgres(translated(sql, write)))
+    same(one, two, sql, translated(sql, "postgres"))
+    same(one, two, sql, brought_back(sql))
 
 
 @pytest.mark.parametrize("write", ["postgres", "redshift"])
@@ -276,13 +246,8 @@ def test_every_day_of_years(one: Reader, two: psycopg.Connection, text: str, wri
 def test_refused_by_name_and_without_literals(sql: str, word: str, write: str) -> None:
     done = Translator(read="mysql", write=write).translate(sql)
     assert done.sql == sql
-    assert done.reason
-    if "literal's value" in done.reason:  # where another value would do
-        with pytest.raises(UnsupportedError, match=word) as caught:
-            from_mysql(sqlglot.parse_one(sql, read="mysql"), write=write)
-        assert "secret" not in str(caught.value)
-    else:
-        assert word.lower() in done.reason.lower()
+    assert word.lower() in (done.reason or "").lower()
+    assert "secret" not in (done.reason or "")
 
 
 SHAPES = {
@@ -312,7 +277,8 @@ def test_days_and_binds_share_a_translation() -> None:
     translator = Translator(read="mysql", write="redshift")
     for days in range(1, 9):
         sql = f"SELECT id FROM v WHERE e > NOW() - INTERVAL {days} DAY"
-        expected = f"SELECT id FROM v WHERE e > DATEADD(DAY, -{days}, GETDATE())"
+        now = "CAST(SYSDATE AS TIMESTAMP)"
+        expected = f"SELECT id FROM v WHERE e > {now} - INTERVAL '{days} DAY'"
         assert translator.translate(sql).sql == expected
     assert translator.parses == 2
     done = Translator(read="mysql", write="postgres").translate("SELECT d + INTERVAL ? DAY FROM v")

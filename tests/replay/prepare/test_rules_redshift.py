@@ -143,6 +143,29 @@ collate "C"
 => SELECT id FROM t WHERE tz > CAST(SYSDATE AS TIMESTAMP) AT TIME ZONE 'UTC'
 - escaped ilike | back | select id from t where not s ilike 'abc!%' escape '!'
 => SELECT id FROM t WHERE NOT LOWER(s) LIKE LOWER('abc!%') ESCAPE '!'
+- not ilike | back | select id, s not ilike 'a%', (s not ilike 'A!%' escape '!') is true from t
+=> SELECT id, LOWER(s) NOT LIKE LOWER('a%'), (LOWER(s) NOT LIKE LOWER('A!%') ESCAPE '!') IS TRUE
+FROM t
+- other negations | back | select id, s not like 'a%', b is not true, n is not null, s !~* 'A'
+from t
+=> SELECT id, s NOT LIKE 'a%', NOT b IS TRUE, n IS NOT NULL, NOT REGEXP_INSTR(s, 'A', 1, 1, 0, 'i')
+> 0 FROM t
+- months | back | select id, d + interval '1 month', '-2 years'::interval + ts, date_trunc('month',
+tz) - interval '3 mons' + interval '1 day' from t
+=> SELECT id, DATEADD(MONTH, 1, d), DATEADD(YEAR, -2, ts), DATEADD(MONTH, -3, DATE_TRUNC('MONTH',
+tz)) + INTERVAL '1 DAY' FROM t
+- months by number | back | select id, ts - (n + 1) * interval '1 month', d + interval '3 months' *
+n from t
+=> SELECT id, DATEADD(MONTH, (n + 1) * -1, ts), DATEADD(MONTH, n * 3, d) FROM t
+- epoch of now | back | select extract(epoch from now() - interval '1 day') > 0
+=> SELECT DATE_PART('epoch', CAST(SYSDATE - INTERVAL '1 DAY' AS TIMESTAMP WITH TIME ZONE)) > 0
+- quotient of a remainder | back | select id, extract(month from d) % 7 / 2 from t
+=> SELECT id, CAST(EXTRACT(MONTH FROM d) AS DECIMAL(30, 10)) % 7 / 2 FROM t
+- texts of columns | back | select id, left(s::text, 2), lower(s::varchar(2)) from t where s::text
+like 'a%' and length(g::varchar) < 2
+=> SELECT id, LEFT(s, 2), LOWER(CAST(s AS VARCHAR(2))) FROM t WHERE s LIKE 'a%' AND LENGTH(g) < 2
+- text of a bind | not run | select length($1::text)
+=> SELECT LENGTH(CAST($1 AS VARCHAR(MAX)))
 - filter of an average | back | select avg(n) filter (where b) from t
 => SELECT AVG(CASE WHEN b THEN CAST(n AS DOUBLE PRECISION) END) FROM t
 """
@@ -190,6 +213,11 @@ from t
 - underscores | 1_000 | select 1_000
 - separator of each row | separator | select string_agg(s, g) from t
 - made interval | make_interval() | select make_interval(days => 3)
+- months and days | months in an interval | select ts + interval '1 year 2 days' from t
+- months in part | months in an interval | select ts + 1.5 * interval '1 month' from t
+- months alone | months in an interval | select max(ts) - min(ts) > interval '1 month' from t
+- pattern of a column | column as pattern | select id from t where s ~* g
+- any pattern | LIKE ANY | select id from t where s not ilike any ('{secret%}')
 - sleep | pg_sleep() | select pg_sleep(1)
 - an alias of a column's name | frame of peers | select date_trunc('month', d) d, sum(count(*))
 over (order by date_trunc('month', d)) from t group by d
@@ -219,6 +247,10 @@ READ = r"""
 => SELECT CAST(s AS TEXT), CAST(s AS VARCHAR(256)), CAST(m AS DECIMAL(18, 0)) FROM t
 - day of a moment | select trunc(ts::timestamp), trunc(sysdate), trunc(m) from t
 => SELECT CAST(CAST(ts AS TIMESTAMP) AS DATE), CAST(LOCALTIMESTAMP AS DATE), TRUNC(m) FROM t
+- added | select dateadd(month, -1, tz), dateadd(qtr, n + 1, d), dateadd(day, 2, '2024-01-31')
+from t
+=> SELECT tz + INTERVAL '-1 MONTH', d + (INTERVAL '3 MONTH' * (n + 1)), CAST('2024-01-31' AS
+TIMESTAMP) + INTERVAL '2 DAY' FROM t
 - number of a text | select strtol('12', 10)
 => SELECT CAST('12' AS BIGINT)
 - storage | create temp table x (a int encode zstd, b varchar(max)) diststyle key distkey(a)
