@@ -150,7 +150,8 @@ class Rewriting:
                     left_out[found] += 1
                     continue
                 done = found
-                columns["kind"][position], columns["params"][position] = row.kind, row.params
+                columns["kind"][position] = row.kind
+                columns["params"][position] = params if done.reason is not None else row.params
             if (cursor := self._cursors.folded.get(statement_id)) is not None:
                 duration_us, error = cursor.duration_us, cursor.error
                 for name in ("duration_us", "rows", "error"):

@@ -32,6 +32,7 @@ def table(said: Sequence[Said], dialect: str = "postgres") -> pa.Table:
             "session_id": [f"s{number}" for number in range(len(said))],
             "seq": pa.array([0] * len(said), pa.int32()),
             "started_at": pa.array([0] * len(said), pa.timestamp("us", tz="UTC")),
+            "duration_us": pa.array([0] * len(said), pa.int64()),
             "template_id": ids,
             "kind": [each.kind for each in said],
             "error": pa.array([each.error for each in said], pa.string()),
