@@ -1,7 +1,6 @@
 """Which values of a statement WHERE, ON or HAVING compares with a column.
 
-A pattern finds them in its tokens with one space between, where a value is \\1, I in clauses that
-compare or O in others, and its token's number.
+A pattern finds them in a text of tokens with one space between.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ _CLAUSES = dict.fromkeys("where on having qualify".split(), True) | dict.fromkey
 )
 _SYMBOLS = frozenset("- + * / < > = <= >= <> != ~ ! @ # % ^ & | || ? :".split())
 
+# A value there is \1, I where a clause compares or O elsewhere, and its token's number.
 _NAME = r'(?:[^\W\d][\w$]*|"[^"]*"|`[^`]*`)'
 # An expression in parentheses, or a call, with a name among its arguments.
 _CALL = r'(?:(?!(?:where|on|having|and|or|not|in|when)\b)\w+ )?\( [^()a-z_"`]*+[a-z_"`][^()]*+\)'
@@ -38,7 +38,7 @@ class Column:
     """The values that one column, call or expression is compared with."""
 
     places: tuple[int, ...]
-    """Counted from 0: the text's literals, a list as one, and then its bind values."""
+    """Indexes of literals among the text's parts, and of bind values behind them."""
     keyed: bool
     """Compared by =, LIKE or IN: a value that no row has finds none, whatever other values are."""
 
@@ -64,12 +64,12 @@ def columns_of(parts: Sequence[str], *, binds: int, dialect: str) -> list[Column
     compared = set[int]().union(*ends.values())
     others = (tokens[int(at)] for at in _ELSEWHERE.findall(text + " "))
     kept = {token.text for token in others if token.end not in compared}
-    place_at = {end: at // 2 for at, end in enumerate(accumulate(map(len, parts))) if at % 2}
+    place_at = {end: at for at, end in enumerate(accumulate(map(len, parts))) if at % 2}
     for token in tokens:
         if token.kind == "marker":
             number = int(token.text[1:] or 0)
             varies = 1 <= number <= binds and token.text not in kept
-            place_at[token.end] = len(parts) // 2 + number - 1 if varies else -1
+            place_at[token.end] = len(parts) + number - 1 if varies else -1
     # Of a list only the last value's end is a literal's. Places of -1 must keep their values.
     placed = {left: {place_at[end] for end in of if end in place_at} for left, of in ends.items()}
     columns = [Column(tuple(sorted(places)), left in keyed) for left, places in placed.items()]

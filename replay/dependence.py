@@ -36,10 +36,9 @@ def together(one: Ints, other: Ints, *, keys: bool) -> bool:
 
 def dependent(columns: list[Ints], keyed: list[bool]) -> list[list[int]]:
     """Numbers of the columns that stay together, in the order of each group's first."""
-    numbers = range(len(columns))
-    group = list(numbers)
-    for one, other in combinations(numbers, 2):
+    group = list(range(len(columns)))
+    for one, other in combinations(range(len(columns)), 2):
         keys = keyed[one] and keyed[other]
         if group[one] != group[other] and together(columns[one], columns[other], keys=keys):
             group = [group[one] if each == group[other] else each for each in group]
-    return [[at for at in numbers if group[at] == each] for each in sorted({*group})]
+    return [[at for at, now in enumerate(group) if now == each] for each in sorted({*group})]

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from replay.comparisons import columns_of
-from replay.cut import Cut, fill
+from replay.cut import Cut
 from replay.dependence import dependent
 from replay.pattern import Cutter
 from replay.timetable import Dials, Timetable
@@ -27,6 +27,7 @@ _GOLDEN, _MASK = 0x9E3779B97F4A7C15, (1 << 64) - 1
 
 _Binds = Sequence[str | None] | None
 _Values = tuple[str | None, ...]
+"""Of a statement: text and literals in turn, and then bind values; or those at some places."""
 
 
 class Variation:
@@ -45,12 +46,10 @@ class Variation:
 
     def text(self, index: int) -> tuple[bytes, list[bytes | None] | None]:
         """Text and bind values of a planned statement."""
-        row = self._row[index]
+        row, clone = int(self._row[index]), int(self._clone[index])
         sql, binds = self._sql[row].as_py(), self._params[row].as_py()
-        lenders = self._clone[index] and self._lenders.get(int(self._template[row]))
-        if lenders:
-            state = self._seed * _GOLDEN + (int(row) << 24) + (int(self._clone[index]) << 8)
-            asked = lenders.vary(sql, binds, state)
+        if clone and (lenders := self._lenders.get(int(self._template[row]))):
+            asked = lenders.vary(sql, binds, self._seed * _GOLDEN + (row << 24) + (clone << 8))
             self.varied += asked != (sql, binds)
             sql, binds = asked
         return sql.encode(), binds and [b if b is None else b.encode() for b in binds]
@@ -87,10 +86,8 @@ class _Lenders:
         budget = max(at_most, 20 * _EXACT_COST)
         for sql, binds in sample:
             statement = self._cutter.cut(sql)
-            # The same value of many lenders is one object.
-            values = [value and intern(value) for value in (*statement.literals, *(binds or ()))]
             key = statement.key, len(binds or ())
-            read.setdefault(key, (statement, []))[1].append(tuple(values))
+            read.setdefault(key, (statement, []))[1].append((*statement.parts, *(binds or ())))
             budget -= (_EXACT_COST if statement.exact else 1) * (1 + len(sql) // _LONG)
             if budget <= 0:
                 break
@@ -102,23 +99,20 @@ class _Lenders:
     def vary(self, sql: str, binds: _Binds, state: int) -> tuple[str, _Binds]:
         """A statement with values of the lenders that `state` decides on."""
         statement = self._cutter.cut(sql)
-        draws = self._draws.get((statement.key, len(binds or ())))
-        if not draws:
-            return sql, binds
-        values = [*statement.literals, *(binds or ())]
+        draws = self._draws.get((statement.key, len(binds or ())), ())
+        values = [*statement.parts, *(binds or ())]
         for number, draw in enumerate(draws):
-            if lent := draw.lent.get(draw.lengths(values)):
+            if lent := draw.lent.get(draw.lengths(values) if draw.lists else ()):
                 lender = lent[_mixed(state + number) % len(lent)]
                 for place, value in zip(draw.places, lender, strict=True):
                     values[place] = value
-        slots = len(statement.classes)
-        body = fill(statement.parts, cast("list[str]", values[:slots]))
-        return statement.head + body + statement.tail, binds and values[slots:]
+        body = cast("list[str]", values[: len(statement.parts)])
+        return statement.head + "".join(body) + statement.tail, binds and values[len(body) :]
 
 
 @dataclass(frozen=True, slots=True)
 class _Draw:
-    """Places whose values come from one lender together: literals, then bind values."""
+    """Places whose values come from one lender together."""
 
     places: tuple[int, ...]
     lists: tuple[int, ...]
@@ -133,7 +127,7 @@ class _Draw:
 def _draws(statement: Cut, lenders: list[_Values], dialect: str) -> list[_Draw]:
     """Of the columns that lenders ask about differently; together where they depend."""
     columns, codes = [], []
-    binds = len(lenders[0]) - len(statement.classes)
+    binds = len(lenders[0]) - len(statement.parts)
     for column in columns_of(statement.parts, binds=binds, dialect=dialect):
         seen: dict[_Values, int] = {}
         asked = (tuple([values[place] for place in column.places]) for values in lenders)
@@ -141,14 +135,15 @@ def _draws(statement: Cut, lenders: list[_Values], dialect: str) -> list[_Draw]:
         if len(seen) > 1:
             columns.append(column)
             codes.append(np.array(of_lenders))
-    lists = tuple(slot for slot, kind in enumerate(statement.classes) if kind.isupper())
+    lists = tuple(2 * slot + 1 for slot, kind in enumerate(statement.classes) if kind.isupper())
     draws = []
     for group in dependent(codes, [column.keyed for column in columns]):
         places = tuple(place for at in group for place in columns[at].places)
         draw = _Draw(places, () if set(places).isdisjoint(lists) else lists, {})
         known: dict[_Values, _Values] = {}
         for values in lenders:
-            lent = tuple([values[place] for place in places])
+            # The same value of many lenders is one object.
+            lent = tuple([v and intern(v) for v in [values[place] for place in places]])
             draw.lent.setdefault(draw.lengths(values), []).append(known.setdefault(lent, lent))
         draws.append(draw)
     return draws

@@ -117,7 +117,7 @@ class Translator:
             return
         fixed = self._fixed.get(statement.key, ())
         if any(statement.classes[slot] == "e" for slot in known.slots):
-            # The target may write it otherwise.
+            # `_literals` may have to write it otherwise.
             return
         pattern = pattern_of(statement, fixed=fixed, dialect=self._read)
         if pattern is not None:
