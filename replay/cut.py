@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from replay.template import shape, split_exactly, split_quickly, trim
 
@@ -18,8 +18,7 @@ _DECIMAL = re.compile(r"\d+\.\d+\Z", re.ASCII)
 _INTEGER_DIGITS = 18
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(NamedTuple):
     """A statement as `head`, its body's text and literals in turn (`parts`), and `tail`.
 
     `head` holds leading comments and what wraps a query (`EXPLAIN`, `PREPARE p AS`), `tail`
@@ -51,6 +50,9 @@ class Cut:
 
 def bounds(sql: str) -> tuple[int, int]:
     """Where a statement's body begins and ends."""
+    if sql[:1] in "sSwW" and sql[-1:] not in "; \t\r\n/":
+        # Most texts are SELECT or WITH and nothing around it.
+        return 0, len(sql)
     start, stop = trim(sql)
     wrapping = _WRAPPING.match(sql, start)
     if wrapping:

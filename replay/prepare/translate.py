@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from replay.cut import Cut, bounds, cut, fill, members
+from replay.pattern import pattern_of
 from replay.prepare.catalog import Catalog
 from replay.prepare.dialects import QuotingError, carry_over, literal_in
 from replay.prepare.override import Override
 from replay.prepare.places import Places
 from replay.prepare.relocate import relocate
-from replay.prepare.stencil import Stencil, has_stencil
+from replay.prepare.stencil import Stencil
 from replay.prepare.unsupported import UnsupportedError
 from replay.template import normalise
 
@@ -115,8 +116,12 @@ class Translator:
         if known.uses != _WORTH_A_STENCIL:
             return
         fixed = self._fixed.get(statement.key, ())
-        if has_stencil(statement, fixed=fixed, dialect=self._read):
-            drawn = Stencil(statement, fixed=fixed, parts=known.parts, slots=known.slots)
+        if any(statement.classes[slot] == "e" for slot in known.slots):
+            # `_literals` may have to write it otherwise.
+            return
+        pattern = pattern_of(statement, fixed=fixed, dialect=self._read)
+        if pattern is not None:
+            drawn = Stencil(pattern, fixed=fixed, parts=known.parts, slots=known.slots)
             del stencils[_STENCILS - 1 :]
             stencils.insert(0, (drawn, known))
 

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replay import variation
+from replay.dependence import together
 from replay.template import normalise
 from replay.timetable import Dials, Timetable, build_timetable, shard_of_sessions
-from replay.variation import Variation, together
+from replay.variation import Variation
 
 Asked = tuple[bytes, list[bytes | None] | None]
 
