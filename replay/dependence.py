@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
-from replay.timetable import Ints
+from replay.offsets import Ints
 
 TOGETHER_BELOW = 0.85  # columns stay together where less of the pairs expected by chance was seen
 _MOSTLY = 0.9  # a column with one value in so many of the statements hardly ever breaks a pair

@@ -21,8 +21,7 @@ import pyarrow.compute as pc
 
 from replay.errors import UsageError
 from replay.moment import moment_of
-from replay.offsets import Ints as Ints
-from replay.offsets import never_decreasing, with_think, without_idle
+from replay.offsets import Ints, never_decreasing, with_think, without_idle
 
 _LEAST_LOOP_US = 1_000_000
 VARIATIONS = ("literals", "none")
