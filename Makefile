@@ -22,6 +22,7 @@ bundle: .venv/installed
 	$(BIN)/fourstep demo -o fourstep-demo
 	rm -rf replay/demo/workload
 	cp -R fourstep-demo/prepared replay/demo/workload
+	rm replay/demo/workload/coverage.* replay/demo/workload/overrides.toml
 
 .venv/installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv

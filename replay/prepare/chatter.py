@@ -39,12 +39,14 @@ _LIFTS_READ_ONLY = re.compile(
     r"\bread\s+write\b|transaction_read_only\s*(?:=|\bto\b)\s*'?(?:off|false|no|0|default)",
     re.IGNORECASE,
 )
-_SETTINGS_OF_REDSHIFT = frozenset(
-    "analyze_threshold_percent application_name client_encoding datestyle "
-    "enable_case_sensitive_identifier enable_result_cache_for_session extra_float_digits "
-    "intervalstyle json_serialization_enable max_concurrency_scaling_clusters "
-    "navigate_super_null_on_error query_group search_path statement_timeout time_zone timezone "
-    "wlm_query_slot_count".split()
+_SETTINGS_OF_BOTH = frozenset(
+    "application_name client_encoding datestyle extra_float_digits intervalstyle search_path "
+    "statement_timeout timezone".split()
+)
+_SETTINGS_OF_REDSHIFT = _SETTINGS_OF_BOTH | frozenset(
+    "analyze_threshold_percent enable_case_sensitive_identifier enable_result_cache_for_session "
+    "json_serialization_enable max_concurrency_scaling_clusters navigate_super_null_on_error "
+    "query_group wlm_query_slot_count".split()
 )
 _SYSTEM_SCHEMAS = frozenset("pg_catalog information_schema mysql performance_schema sys".split())
 _VARIABLE = re.compile(r"select\s+(?:/\*.*?\*/\s*)?@@", re.IGNORECASE | re.DOTALL)
@@ -130,7 +132,8 @@ class Chatter:
         if not self.writes and _LIFTS_READ_ONLY.search(sql):
             return _skipped("set read write")
         if name == "search_path":
-            return self._search_path(value) if self.schemas else KEPT
+            moves = self.schemas and value.lower() != "default"
+            return self._search_path(value) if moves else KEPT
         if self.read == self.write:
             return KEPT
         if self.read == "mysql":
@@ -139,7 +142,8 @@ class Chatter:
             if name == "time_zone" and value[:1] == "'" and "SYSTEM" not in value.upper():
                 return self._time_zone(value)
             return _skipped(f"set {name or 'transaction'}")
-        if self.write == "redshift" and name not in _SETTINGS_OF_REDSHIFT:
+        known = _SETTINGS_OF_REDSHIFT if self.write == "redshift" else _SETTINGS_OF_BOTH
+        if name not in known:
             return _skipped(f"set {name or 'transaction'}")
         return KEPT
 

@@ -43,6 +43,8 @@ CASES: dict[str, tuple[str, str, str, Fate | str | None]] = {
         "SET default_transaction_read_only = off",
         "set read write",
     ),
+    "set of redshift": ("redshift", "postgres", "set query_group to 'a'", "set query_group"),
+    "set of both": ("redshift", "postgres", "set statement_timeout to 5", KEPT),
     "set names": ("mysql", "redshift", "SET NAMES utf8mb4", "set names"),
     "set autocommit": ("mysql", "postgres", "SET autocommit=0", "set autocommit"),
     "set global": ("mysql", "postgres", "SET @@session.sql_mode = 'ANSI'", "set session.sql_mode"),
@@ -114,6 +116,7 @@ def test_places_decide_about_settings_and_schemas() -> None:
     asked = {
         "set time_zone = 'UTC'": Fate(skipped="chatter: set time_zone"),
         "set sql_mode = 'ANSI'": Fate("SET sql_mode TO 'x'"),
+        "set search_path to default": KEPT,
         "use ads": Fate("SET search_path TO reporting"),
     }
     for sql, fate in asked.items():
