@@ -93,7 +93,7 @@ def prepare(
     progress.clear()
     document = coverage.as_json()
     write_text(out / "coverage.html", coverage_page(document))
-    print_json(document) if as_json else click.echo(coverage_text(coverage))
+    print_json(document) if as_json else click.echo(coverage_text(document))
     click.echo(f"page: {out / 'coverage.html'}", err=True)
 
 

@@ -169,20 +169,20 @@ class Coverage:
         return frozenset().union(*(self.askers[each.template_id] for each in templates))
 
 
-def coverage_text(coverage: Coverage) -> str:
-    """The table for people: shares of executions, time and users, and what to rewrite first."""
+def coverage_text(document: Mapping[str, Any]) -> str:
+    """The document as a table for people: shares, and what to rewrite first."""
     lines = [
         f"{'':12}{'templates':>10}{'statements':>12}{'share':>8}{'of time':>9}{'of users':>10}"
     ]
-    for word, row in coverage.rows().items():
-        lines.append(
-            f"{word:12}{row.templates:>10,}{row.statements:>12,}{_percent(row.statements_share):>8}"
-            f"{_percent(row.time_share):>9}{_percent(row.users_share):>10}"
-        )
-    if coverage.skipped:
+    lines += [
+        f"{row['word']:12}{row['templates']:>10,}{row['statements']:>12,}"
+        f"{_percent(row['statements_share']):>8}{_percent(row['time_share']):>9}"
+        f"{_percent(row['users_share']):>10}"
+        for row in document["coverage"]
+    ]
+    if document["skipped"]:
         lines += ["", "left out:"]
-        lines += [f"  {count:>10,} × {reason}" for reason, count in coverage.skipped.items()]
-    document = coverage.as_json()
+        lines += [f"  {count:>10,} × {reason}" for reason, count in document["skipped"].items()]
     constructs, users, missing = document["constructs"], document["users"], document["missing"]
     by = "statements" if document["all"]["time_share"] is None else "time"
     if constructs:
@@ -207,8 +207,8 @@ def coverage_text(coverage: Coverage) -> str:
             for row in missing[:_SHOWN_AT_MOST]
         ]
         lines += _rest(missing)
-    if coverage.unused_overrides:
-        listed = ", ".join(map(str, coverage.unused_overrides))
+    if document["unused_overrides"]:
+        listed = ", ".join(map(str, document["unused_overrides"]))
         lines += ["", f"overrides that no template needed, at lines {listed} of the places file"]
     return "\n".join(lines)
 

@@ -14,12 +14,12 @@ from sqlglot.errors import UnsupportedError as GeneratorError
 from sqlglot.tokenizer_core import TokenType
 
 from replay.prepare.chatter import first_word
+from replay.prepare.marker import BIND, bind_marker
 from replay.prepare.rules import adapt
 from replay.prepare.unsupported import UnsupportedError
 
 _BY_WAY_OF = {("mysql", "redshift"): ("mysql", "postgres", "redshift")}
 """Rules know PostgreSQL on one side: what MySQL means is said in its words first."""
-_BIND = re.compile(r"(?<![\w.])78(\d{5})078(?![\w.])")
 _CLASS = re.compile(r"<class '(?:\w+\.)*(\w+)'>")
 _KEYWORD = re.compile(r"[A-Za-z_]{1,30}\Z")
 
@@ -54,7 +54,7 @@ def carry_over(
             return sql, False
         text = "; ".join(_written(tree, new) for tree in trees)
     if numbered:
-        text = _BIND.sub(lambda found: f"${int(found[1]) + 1}", text)
+        text = BIND.sub(lambda found: f"${int(found[1]) + 1}", text)
     return text, True
 
 
@@ -97,7 +97,7 @@ def _written(tree: exp.Expr, dialect: str) -> str:
 
 def _numbered_binds(sql: str) -> str:
     """Numbers in place of MySQL's `?`, so that each value keeps its place as `$1`, `$2`, ..."""
-    if "?" not in sql or _BIND.search(sql):
+    if "?" not in sql or BIND.search(sql):
         return sql
     try:
         tokens = sqlglot.tokenize(sql, read="mysql")
@@ -105,7 +105,7 @@ def _numbered_binds(sql: str) -> str:
         return sql
     binds = [token for token in tokens if token.token_type is TokenType.PLACEHOLDER]
     for number, token in reversed(list(enumerate(binds))):
-        sql = f"{sql[: token.start]}78{number:05d}078{sql[token.end + 1 :]}"
+        sql = f"{sql[: token.start]}{bind_marker(number)}{sql[token.end + 1 :]}"
     return sql
 
 

@@ -38,7 +38,7 @@ def find_examples(workload: Workload) -> dict[str, Example]:
             {kind: kind, sql: sql, params: params},
             statement_id + CASE WHEN error IS NULL THEN 0 ELSE 1::BIGINT << 48 END
         ))
-        FROM statements GROUP BY template_id
+        FROM read_parquet(?) GROUP BY template_id
         """,
     )
     return {row[0]: Example(*row) for row in rows}
@@ -58,7 +58,7 @@ def find_bind_types(workload: Workload) -> BindTypes:
         FROM (
             SELECT template_id, len(params) AS binds, unnest(params) AS value,
                    unnest(range(1, len(params) + 1)) AS position
-            FROM statements WHERE len(params) > 0
+            FROM read_parquet(?) WHERE len(params) > 0
         )
         GROUP BY ALL ORDER BY template_id, binds, position
         """,
@@ -73,6 +73,4 @@ def find_bind_types(workload: Workload) -> BindTypes:
 def _asked(workload: Workload, query: str) -> list[tuple[Any, ...]]:
     with duckdb.connect() as database:
         database.execute("SET memory_limit = '300MB'")
-        path = os.fspath(workload.statements_path).replace("'", "''")
-        database.execute(f"CREATE VIEW statements AS SELECT * FROM read_parquet('{path}')")
-        return database.execute(query).fetchall()
+        return database.execute(query, [os.fspath(workload.statements_path)]).fetchall()

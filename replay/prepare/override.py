@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
 import sqlglot
 from sqlglot.errors import ParseError, SqlglotError
@@ -18,7 +17,7 @@ from replay.prepare.names import nearest
 from replay.template import FOLDED_LIST, shape
 
 _SLOT = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
-_SIZES = re.compile(rf'"(?:[^"]|"")*"|\bin \((\?(?:, \?)*|{re.escape(FOLDED_LIST)})\)|(\?)')
+_SLOTS = re.compile(rf'"(?:[^"]|"")*"|(\bin \((?:\?(?:, \?)*|{re.escape(FOLDED_LIST)})\)|\?)')
 _QUOTING = re.compile(r"[.<]| but got")
 """Where a parser's words begin to quote the text."""
 
@@ -34,25 +33,10 @@ class Override:
     line: int
     """Where it begins in the places file."""
 
-    def spread(self, sizes: Sequence[int]) -> tuple[list[str], list[int]]:
-        """Text and literals in turn, and which literals, for slots of these sizes."""
-        starts = list(accumulate(sizes, initial=0))
-        parts, order = [self.parts[0]], list[int]()
-        for slot, text in zip(self.slots, self.parts[2::2], strict=True):
-            own = range(starts[slot], starts[slot + 1])
-            order += own
-            parts += [part for _ in own for part in ("", ", ")]
-            parts[-1] = text
-        return parts, order
 
-
-def slot_sizes(sql: str, *, dialect: str) -> list[int]:
-    """How many literals each slot of a statement holds; of a template, one size for each slot."""
-    return [
-        found[1].count("?") if found[1] else 1
-        for found in _SIZES.finditer(shape(sql, dialect=dialect))
-        if found[1] or found[2]
-    ]
+def slot_count(sql: str, *, dialect: str) -> int:
+    """How many slots a statement or a template has."""
+    return sum(bool(found[1]) for found in _SLOTS.finditer(shape(sql, dialect=dialect)))
 
 
 def parse_slots(

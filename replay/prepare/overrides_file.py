@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from replay.prepare.coverage import CoverageWord, TemplateCoverage
-from replay.prepare.tally import Tally
+from replay.prepare.coverage import TemplateCoverage
 from replay.template import FOLDED_LIST
 
 _HEAD = """\
@@ -22,11 +21,8 @@ _CLAUSE = re.compile(
 )
 
 
-def overrides_file(tallies: Sequence[Tally]) -> str:
-    """The text of overrides.toml; holds no literal of a user."""
-    covered = [tally.coverage() for tally in tallies]
-    lacking = [each for each in covered if each.word is CoverageWord.UNSUPPORTED]
-    lacking.sort(key=lambda each: -each.total_duration_us)
+def overrides_file(lacking: Sequence[TemplateCoverage]) -> str:
+    """The text of overrides.toml for unsupported templates; holds no literal of a user."""
     return _HEAD + "".join(map(_entry, lacking))
 
 

@@ -19,7 +19,7 @@ from replay.errors import UsageError
 from replay.prepare.catalog import Catalog
 from replay.prepare.entries import Entries, KeyPath, key_lines
 from replay.prepare.names import nearest, spelt
-from replay.prepare.override import Override, parse_slots, slot_sizes
+from replay.prepare.override import Override, parse_slots, slot_count
 from replay.prepare.place import JoinPlace, Places, TablePlace
 from replay.template import normalise
 
@@ -227,7 +227,7 @@ class _Reader(Entries):
         elif template_id and template_id not in self.templates:
             self.problem((*path, "template"), f"`{template_id}` is not in the workload")
         known = source or self.templates.get(template_id)
-        count = len(slot_sizes(known, dialect=self.read)) if known else None
+        count = slot_count(known, dialect=self.read) if known else None
         if not all(isinstance(name, str) for name in names):
             self.problem((*path, "slots"), "must be a list of names, one for each literal")
             names = []

@@ -113,7 +113,7 @@ def prepare(
             writer.add_template(tally.template(dialect=write))
         coverage = _coverage(tallies, left_out, known, origin | {"checked": bool(check_url)})
         writer.add_file("coverage.json", coverage.as_json())
-        writer.add_file("overrides.toml", overrides_file(tallies))
+        writer.add_file("overrides.toml", overrides_file(coverage.unsupported()))
         captured = sum(tally.statements for tally in tallies)
         counts = CaptureCounts(records_read=read_rows, captured=captured, skipped=left_out)
         writer.commit(

@@ -66,8 +66,8 @@ class Rewriting:
         writes: bool,
         again: bool,
     ) -> None:
+        self._workload = workload
         self._read = read
-        self._write = write
         self._writes = writes
         self._again = again
         overrides = places.overrides if places else {}
@@ -82,31 +82,23 @@ class Rewriting:
         )
         self._places = places
         self._cursors = Cursors() if again else find_cursors(workload)
-        self._examples = {
-            key: example._replace(kind="select", sql=query)
-            if (query := query_of(example.sql))
-            else example
-            for key, example in find_examples(workload).items()
-        }
         self._types = {} if again else find_bind_types(workload)
         self._forms = {
             key: _Form.OPEN_CAST for key, _ in self._types if self.tallies[key].override is None
         }
         self._barred = {} if writes else read_without_being_made(templates.values())
         self._casts: dict[tuple[str, int, _Form], dict[int, str]] = {}
-        self._plain = {
-            key
-            for key, example in self._examples.items()
-            if not again and key not in self._forms | self._barred and self._is_plain(example)
-        }
+        special = templates.keys() if again else self._forms.keys() | self._barred.keys()
+        self._plain = {key for key in templates.keys() - special if self._is_plain(templates[key])}
         """Templates whose statements need nothing but a translation."""
 
-    def _is_plain(self, example: Example) -> bool:
-        tables = self.tallies[example.template_id].source["tables"]
+    def _is_plain(self, template: Mapping[str, Any]) -> bool:
+        sql, kind, tables = template["sql"], template["kind"], template["tables"]
+        # A variable's @@ is spelt otherwise in a template.
         return (
-            example.kind == "select"
-            and query_of(self.tallies[example.template_id].source["sql"]) is None
-            and self._chatter.fate(example.sql, kind="select", tables=tables) is None
+            kind == "select"
+            and "@" not in sql
+            and self._chatter.fate(sql, kind=kind, tables=tables) is None
         )
 
     def ask(self, check: Check, progress: Callable[[str], None]) -> None:
@@ -114,8 +106,11 @@ class Rewriting:
 
         Where it finds no type for the bind values, all of them are cast, or spelt out.
         """
-        for number, (key, example) in enumerate(self._examples.items()):
-            progress(f"asked 2.0 about {number:,} of {len(self._examples):,} templates")
+        examples = find_examples(self._workload)
+        for number, (key, found) in enumerate(examples.items()):
+            progress(f"asked 2.0 about {number:,} of {len(examples):,} templates")
+            query = query_of(found.sql)
+            example = found._replace(kind="select", sql=query) if query else found
             tally = self.tallies[key]
             if tally.source["coverage"] == "unsupported":
                 continue

@@ -8,7 +8,6 @@ a format, an interval) breaks that equality; its value then becomes part of the 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +17,7 @@ from replay.cut import Cut, bounds, cut, fill, members
 from replay.pattern import pattern_of
 from replay.prepare.catalog import Catalog
 from replay.prepare.dialects import QuotingError, carry_over, literal_in
+from replay.prepare.marker import LITERAL, MOST_SLOTS, literal_marker
 from replay.prepare.override import Override
 from replay.prepare.places import Places
 from replay.prepare.relocate import relocate
@@ -25,10 +25,8 @@ from replay.prepare.stencil import Stencil
 from replay.prepare.unsupported import UnsupportedError
 from replay.template import normalise
 
-_MARKER = re.compile(r"'fsq(\d{5})q'|(?<![\w.])77(\d{5})077(?:\.5)?(?![\w.])")
-_MAX_SLOTS = 100_000
 _WORTH_A_STENCIL = 3
-"""Uses of a translation: drawing its stencil costs as much as a hundred statements."""
+"""Uses of a translation: drawing its stencil costs as much as cutting some twenty statements."""
 _MOST_REMEMBERED = 50_000
 _STENCILS = 4
 """Of one template, which may have several shapes."""
@@ -191,19 +189,19 @@ class Translator:
         self, statement: Cut, exact: str, fixed: tuple[int, ...], every: tuple[int, ...]
     ) -> tuple[tuple[int, ...], _Translation]:
         """The slots whose values decide, and a translation with the others open."""
-        if 0 < len(every) < _MAX_SLOTS and not _MARKER.search(statement.body):
+        if 0 < len(every) < MOST_SLOTS and not LITERAL.search(statement.body):
             slots = [slot for slot in every if slot not in fixed]
             translation, lost = self._open(statement, exact, slots)
-            # A marker that does not come out again as it was is what a generator interprets.
-            for suspects in (lost, None):
-                if translation is None:
-                    if suspects is None:
-                        suspects = self._interpreted(statement, exact, slots)
-                    fixed = tuple(sorted({*fixed, *suspects}))
-                    slots = [slot for slot in slots if slot not in fixed]
-                    translation, _ = self._open(statement, exact, slots)
+            if translation is None and lost:
+                # A marker that does not come out again as it was is what a generator interprets.
+                slots = [slot for slot in slots if slot not in lost]
+                translation, _ = self._open(statement, exact, slots)
+            if translation is None:
+                interpreted = self._interpreted(statement, exact, slots)
+                slots = [slot for slot in slots if slot not in interpreted]
+                translation, _ = self._open(statement, exact, slots)
             if translation is not None:
-                return fixed, translation
+                return tuple(slot for slot in every if slot not in slots), translation
         return every, _Translation((exact,))
 
     def _interpreted(self, statement: Cut, exact: str, slots: list[int]) -> list[int]:
@@ -233,7 +231,7 @@ class Translator:
         except UnsupportedError:
             return None, ()
         # The pattern has a group for strings and one for numbers: text, one, other, text, ...
-        pieces = _MARKER.split(text)
+        pieces = LITERAL.split(text)
         order = [int(a or b) for a, b in zip(pieces[1::3], pieces[2::3], strict=True)]
         parts = [part for piece in pieces[::3] for part in (piece, "")][:-1]
         lost = sorted(set(slots) - set(order))
@@ -269,7 +267,5 @@ def _outcome(known: _Translation, sql: str, head: str, body: str, tail: str) -> 
 def _marked(statement: Cut, slots: Sequence[int]) -> str:
     literals = list(statement.literals)
     for slot in slots:
-        kind = statement.classes[slot].lower()
-        number = f"77{slot:05d}077" + (".5" if kind == "d" else "")
-        literals[slot] = f"'fsq{slot:05d}q'" if kind in "spe" else number
+        literals[slot] = literal_marker(slot, kind=statement.classes[slot].lower())
     return fill(statement.parts, literals)

@@ -130,7 +130,7 @@ def dry_run(options: Namespace) -> str:
         Unreadable: the workload cannot be read.
     """
     dials = dials_of(options)
-    workload, timetable = _laid_out(options, dials)[::2]
+    workload, _, timetable = _laid_out(options, dials)
     shards = max(options.processes or 0, options.expect_workers or 0, 1)
     lines = [f"`{workload.path}`: {timetable.in_words}"]
     if shards > 1:

@@ -15,11 +15,11 @@ from typing import Any
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from replay.prepare.marker import BIND, VALUE
 from replay.prepare.rules.truth import fitted, kind_of, settle
-from replay.prepare.rules.wording import FACTS, FORMS, MARKER, as_text, called, filled
+from replay.prepare.rules.wording import FACTS, FORMS, as_text, called, filled
 from replay.prepare.unsupported import UnsupportedError
 
-_BIND = re.compile(r"78\d{5}078")
 _ZERO_DATE = re.compile(r"\d{4}-(?:00-|\d\d-00)")
 # What ICU, MySQL's library, reads otherwise than POSIX: \b, look-around, possessive counts.
 _FOREIGN_REGEX = re.compile(r"\\[^\WdDwWsS_]|\(\?[^:]|[*+?}]\+")
@@ -109,7 +109,7 @@ def _moved(date: _Node, amount: _Node, unit: str, sign: str) -> _Node:
     if not known or re.fullmatch(r"-?\d*\.\d+", number):
         raise UnsupportedError("an interval of parts or with a fraction: add parts one by one")
     unit, whole = known[1], re.fullmatch(r"-?\d+", number)
-    if whole and _BIND.search(number):
+    if whole and BIND.search(number):
         amount, whole = exp.Literal.number(number), None
     form = f"d0 {sign} INTERVAL '{number} {unit}'"
     if not whole or unit == "QUARTER":
@@ -160,7 +160,7 @@ def _marked(node: _Node) -> _Node:
 def _convert_tz(node: _Node) -> _Node:
     zones = [node.args["source_tz"], node.args["target_tz"]]
     names = [re.sub(r"^[+-]00:00$", "UTC", zone.name) for zone in zones]
-    if any(map(MARKER.search, names)):
+    if any(map(VALUE.search, names)):
         return _marked(node)
     known = all(re.match(r"(?!SYSTEM)[A-Z]\w+", name) for name in names)
     if not known or not all(zone.is_string for zone in zones):
@@ -192,7 +192,7 @@ def _like(node: _Node) -> _Node:
 def _regexp(node: _Node) -> _Node:
     binary = "c" if node.meta.get("binary") else "i"
     pattern, flag = node.expression, node.text("flag") or binary
-    if MARKER.search(pattern.name + flag):
+    if VALUE.search(pattern.name + flag):
         return _marked(node)
     if flag not in "ic" or (pattern.is_string and _FOREIGN_REGEX.search(pattern.name)):
         raise UnsupportedError("a regular expression with Perl's signs: use POSIX classes")

@@ -8,6 +8,7 @@ from functools import partial
 from sqlglot import exp
 from sqlglot.transforms import eliminate_window_clause
 
+from replay.prepare.marker import VALUE
 from replay.prepare.rules.form import Form, built, called, form, given, output, refuse, rewrite
 from replay.prepare.rules.moment import dateadd, extract, has_months, of_now
 from replay.prepare.unsupported import UnsupportedError
@@ -39,7 +40,8 @@ def _every(node: exp.Expr) -> str:
     new, flags = node.args.get("replacement"), node.text("modifiers")
     if not node.args.get("single_replace"):
         return "" if node.args.get("position") else f"g{flags}"
-    plain = isinstance(new, exp.Literal) and re.fullmatch(r"(?!fsq\d{5}q)[^\\$]*", new.name)
+    given = new.name if isinstance(new, exp.Literal) else "$"
+    plain = re.fullmatch(r"[^\\$]*", given) and not VALUE.search(given)
     return flags if plain and flags in ("g", "gi") else ""
 
 

@@ -12,6 +12,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.dialects import Postgres
 
+from replay.prepare.marker import VALUE
 from replay.prepare.rules.truth import fitted, kind_of
 from replay.prepare.unsupported import UnsupportedError
 
@@ -23,7 +24,6 @@ FORMS: dict[str, str] = {
 }
 _BY_VALUE = {name.split(":")[0] for name in FORMS if ":" in name}
 _LETTERS = dict(pair.split() for pair in FACTS["letters"].split(","))
-MARKER = re.compile(r"77\d{5}077|fsq\d{5}q")
 _Node = Any  # sqlglot's nodes have no types of their own for what they hold
 
 
@@ -46,7 +46,7 @@ def called(name: str, *parts: _Node) -> _Node:
     keys = (f"{name}:{last}", f"{name}/{len(given)}", name)
     form = next((FORMS[key] for key in keys if key in FORMS), None)
     # A marker in the place of a value must give another text than any value.
-    return filled(form, *parts) if form and not MARKER.search(last) else None
+    return filled(form, *parts) if form and not VALUE.search(last) else None
 
 
 def filled(form: str, *parts: _Node) -> _Node:
@@ -78,7 +78,7 @@ def _format(node: _Node) -> _Node:
     """A format of TO_CHAR's, which has literal text in double quotes."""
     if not node.is_string:
         raise UnsupportedError("a date format that is computed: write it as a literal")
-    if MARKER.search(node.name):
+    if VALUE.search(node.name):
         return exp.Anonymous(this="MARKED", expressions=[node])
     done = ""
     for piece in re.findall(r"%-?.|[^%]+|%", node.name, re.DOTALL):

@@ -73,7 +73,9 @@ def _unsupported(number: int, *, us: int) -> TemplateCoverage:
 
 def test_the_table_for_people() -> None:
     first = replace(_unsupported(1, us=6_000), word=CoverageWord.UNCHANGED)
-    text = coverage_text(_coverage([first, _unsupported(2, us=3_000), _unsupported(3, us=1_000)]))
+    text = coverage_text(
+        _coverage([first, _unsupported(2, us=3_000), _unsupported(3, us=1_000)]).as_json()
+    )
     assert text.splitlines() == [
         "             templates  statements   share  of time  of users",
         "translated           0           0    0.0%     0.0%      0.0%",
@@ -94,7 +96,7 @@ def test_the_table_for_people() -> None:
 
 
 def test_without_durations_the_table_adds_up_statements_and_long_lists_are_cut() -> None:
-    text = coverage_text(_coverage([_unsupported(number, us=0) for number in range(12)]))
+    text = coverage_text(_coverage([_unsupported(number, us=0) for number in range(12)]).as_json())
     lines = text.splitlines()
     assert "                     1          21   11.3%              11.3%  construct 11" in lines
     assert lines.count("  and 2 more in coverage.json") == 2
