@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import gevent
 from locust.runners import MasterRunner, WorkerRunner
 
 from replay.errors import ExitCode, FourstepError, describe
@@ -15,6 +17,9 @@ from replay.swarm import conductor, opening, options, player
 if TYPE_CHECKING:
     from locust.env import Environment
     from locust.event import Events
+
+_GREETING_S = 30.0
+"""Within which worker processes of our own must have come."""
 
 _conductors: dict[int, conductor.Conductor] = {}
 _players: dict[int, player.Player] = {}
@@ -46,7 +51,7 @@ def _init(environment: Environment, **_: Any) -> None:  # noqa: ANN401  Locust's
     if parsed is not None and parsed.dry_run:
         if isinstance(environment.runner, WorkerRunner):
             sys.exit(ExitCode.DONE)
-        _dry_run(parsed)
+        _dry_run(environment, parsed)
     # So that the page shows it, and its Start button has something to offer.
     environment.host = environment.host or options.DEFAULT_HOST
     separate = isinstance(environment.runner, WorkerRunner)
@@ -56,7 +61,15 @@ def _init(environment: Environment, **_: Any) -> None:  # noqa: ANN401  Locust's
         _conductors[id(environment)] = conductor.Conductor(environment)
 
 
-def _dry_run(parsed: Namespace) -> NoReturn:
+def _dry_run(environment: Environment, parsed: Namespace) -> NoReturn:
+    # Its own worker processes look five minutes for a master that has gone before it greeted them.
+    deadline_s = time.monotonic() + _GREETING_S
+    runner = environment.runner
+    while isinstance(runner, MasterRunner) and time.monotonic() < deadline_s:
+        if len(runner.clients) >= (parsed.processes or 0):
+            gevent.sleep(0.5)
+            break
+        gevent.sleep(0.05)
     try:
         print(opening.dry_run(parsed), flush=True)
     except (FourstepError, OSError) as error:
