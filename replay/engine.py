@@ -21,13 +21,12 @@ from typing import Any
 import gevent
 import numpy as np
 import psutil
-import pyarrow as pa
 from gevent.event import Event
 
 from replay.flights import Flights
-from replay.kind import READING
 from replay.login import Connect, Logins
 from replay.samples import CANCELLED, ERROR, NONE, OK, SKIPPED, SampleStream
+from replay.skips import Skips
 from replay.target.wire import Answer, Connection, LoginFailed
 from replay.timetable import Dials, Timetable
 from replay.variation import Variation
@@ -68,11 +67,10 @@ class Engine:
     def __init__(
         self,
         timetable: Timetable,
-        statements: pa.Table,
         *,
         connect: Connect,
         dials: Dials,
-        unsupported: frozenset[str],
+        skips: Skips,
         stream: SampleStream,
         variation: Variation,
         on_sample: OnSample = lambda index, service_ns, answer: None,
@@ -89,7 +87,7 @@ class Engine:
         self._flights = Flights(timeout_s=dials.statement_timeout_s)
         self._stream = stream
         self._on_sample = on_sample
-        self._skip_reason = _skip_reasons(statements, dials, unsupported)
+        self._skip_reason = skips
         self._flat = array("q")
         self._errors: dict[int, tuple[str | None, str]] = {}
         self._zero_ns = 0
@@ -266,19 +264,3 @@ class Engine:
             self.failure = self.failure or f"samples cannot be closed: {error}"
         self.closing.setdefault("rows_written", self._stream.rows)
         self.closing.setdefault("sha256", "")
-
-
-def _skip_reasons(
-    statements: pa.Table, dials: Dials, unsupported: frozenset[str]
-) -> list[str | None]:
-    """Why each statement of the workload is not sent, if it is not."""
-    kinds = statements["kind"].to_pylist()
-    templates = statements["template_id"].to_pylist()
-    return [
-        "unsupported"
-        if template in unsupported
-        else f"may write: {kind}"
-        if kind not in READING and not dials.writes
-        else None
-        for kind, template in zip(kinds, templates, strict=True)
-    ]

@@ -11,7 +11,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,9 @@ import pyarrow as pa
 
 from replay.artefact import sha256_of, write_table
 from replay.offsets import Ints
-from replay.run import SAMPLES, STATUSES, read_stream
+from replay.run import SAMPLES, STATUSES, stream_batches
 from replay.timetable import Timetable
+from replay.workload import coded
 
 FIELDS = 7
 NONE = -1
@@ -36,18 +36,15 @@ _RESERVE_BYTES = 8 << 20
 RESERVES = ".*.reserve"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """What is known of a worker's statements before they are sent, one row per planned one."""
+    """What is known of a worker's statements before they are sent."""
 
-    timetable: Timetable
-    statement_id: Ints
-    clone: Ints
-    session_id: pa.Array
-    seq: Ints
-    template_id: pa.Array
-    kind: pa.Array
-    captured_us: pa.Array
+    def __init__(self, timetable: Timetable, statements: pa.Table) -> None:
+        self._timetable = timetable
+        self._session_id, self._kind, self._template_id = (
+            coded(statements[name]) for name in ("session_id", "kind", "template_id")
+        )
+        self._seq, self._captured_us = statements["seq"], statements["duration_us"]
 
     def batch(
         self,
@@ -58,27 +55,31 @@ class Planned:
     ) -> pa.RecordBatch:
         """Samples of schema `SAMPLES` from rows of `FIELDS` integers, see `SampleStream.append`."""
         index, ready_us, sent_us, first_row_us, done_us, status, count = rows.T
-        take = pa.array(index)
+        row = self._timetable.row[index]
+        clone = self._timetable.clone_of(index)
+        take = pa.array(row)
+        session_id = self._session_id.take(take).cast(pa.string())
+        suffix = pa.array([f"#{number}" if number else "" for number in clone.tolist()])
         told: list[tuple[str | None, str | None]] | None = None
         if errors:
             told = [errors.get(int(i), (None, None)) for i in index]
         return pa.RecordBatch.from_arrays(
             [
-                pa.array(self.statement_id[index]),
-                pa.array(self.clone[index], pa.int32()),
-                self.session_id.take(take),
-                pa.array(self.seq[index], pa.int32()),
-                self.template_id.take(take),
-                self.kind.take(take),
+                take,
+                pa.array(clone, pa.int32()),
+                pa.compute.binary_join_element_wise(session_id, suffix, ""),
+                self._seq.take(take).combine_chunks(),
+                self._template_id.take(take).cast(pa.string()),
+                self._kind.take(take).cast(pa.string()),
                 pa.repeat(worker, len(index)),
-                pa.array(self.timetable.due_us[index]),
+                pa.array(self._timetable.due_us[index]),
                 *(_nullable(column) for column in (ready_us, sent_us, first_row_us, done_us)),
                 _STATUS_NAMES.take(pa.array(status)),
                 _texts(told, 0, len(index)),
                 _texts(told, 1, len(index)),
                 _nullable(count),
                 pa.nulls(len(index), pa.string()),
-                self.captured_us.take(take),
+                self._captured_us.take(take).combine_chunks(),
             ],
             schema=SAMPLES,
         )
@@ -89,27 +90,6 @@ class Planned:
         rows[:, 0] = index
         rows[:, 5] = UNKNOWN
         return self.batch(rows, {}, worker="lost")
-
-
-def describe_planned(timetable: Timetable, statements: pa.Table) -> Planned:
-    """Take the columns of the workload's statements in the order of the timetable."""
-    rows = pa.array(timetable.row)
-    taken = {
-        name: statements[name].take(rows).combine_chunks()
-        for name in ("statement_id", "session_id", "seq", "template_id", "kind", "duration_us")
-    }
-    clone = np.repeat(timetable.clone, np.diff(timetable.starts))
-    suffix = pa.array(np.where(clone > 0, np.char.add("#", clone.astype(str)), ""))
-    return Planned(
-        timetable=timetable,
-        statement_id=taken["statement_id"].to_numpy(zero_copy_only=False),
-        clone=clone,
-        session_id=pa.compute.binary_join_element_wise(taken["session_id"], suffix, ""),
-        seq=taken["seq"].to_numpy(zero_copy_only=False),
-        template_id=taken["template_id"],
-        kind=taken["kind"],
-        captured_us=taken["duration_us"],
-    )
 
 
 class SampleStream:
@@ -153,7 +133,7 @@ class SampleStream:
         parquet = self.path.with_suffix(".parquet")
         # Without room for a second copy the stream stays: it is as good, and readers know it.
         with suppress(OSError):
-            write_table(parquet, read_stream(self.path))
+            write_table(parquet, SAMPLES, stream_batches(self.path))
             self.path.unlink()
             self.path = parquet
         return {"rows_written": self.rows, "sha256": sha256_of(self.path)}

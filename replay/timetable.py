@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from replay.errors import UsageError
 from replay.moment import moment_of
 from replay.offsets import Ints, never_decreasing, with_think, without_idle
+from replay.workload import coded
 
 _LEAST_LOOP_US = 1_000_000
 VARIATIONS = ("literals", "none")
@@ -106,6 +107,11 @@ class Timetable:
     def copies(self) -> int:
         """How many of them are clones'."""
         return int(np.diff(self.starts)[self.clone > 0].sum())
+
+    def clone_of(self, index: Ints) -> Ints:
+        """The clone numbers of planned statements."""
+        numbers: Ints = self.clone[np.searchsorted(self.starts, index, side="right") - 1]
+        return numbers
 
     @property
     def length_us(self) -> int:
@@ -218,10 +224,10 @@ def shard_of_sessions(timetable: Timetable, shards: int) -> Ints:
 
 def _sessions_of(statements: pa.Table) -> tuple[Ints, Ints]:
     """Rows grouped by session: row order, and where each session begins."""
-    codes = pa.array(statements["session_id"].combine_chunks()).dictionary_encode()
-    session = codes.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    seq = statements["seq"].to_numpy()
-    order = np.lexsort((seq, session)).astype(np.int64)
+    session = coded(statements["session_id"]).indices.to_numpy()
+    # One key of both sorts in half the time of two.
+    key = (session.astype(np.int64) << 32) + statements["seq"].to_numpy()
+    order = np.argsort(key, kind="stable")
     edges = np.flatnonzero(np.diff(session[order])) + 1
     bounds = np.concatenate([[0], edges, [len(session)]]) if len(session) else np.zeros(1)
     return order, bounds.astype(np.int64)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
 
 import gevent
@@ -19,15 +20,17 @@ import pyarrow as pa
 
 from replay.engine import Engine
 from replay.errors import FourstepError, Unreadable, describe
-from replay.samples import SampleStream, describe_planned
+from replay.plan import Plan, build_plan, read_plan, write_plan
+from replay.samples import Planned, SampleStream
+from replay.skips import Skips
 from replay.swarm import messages
 from replay.swarm.interrupts import Interrupts
 from replay.target.target import parse_target
 from replay.target.wire import Answer
-from replay.timetable import Dials, Timetable, build_timetable, shard_of_sessions
+from replay.timetable import Dials, Timetable, shard_of_sessions
 from replay.variation import Variation
 from replay.waiter import in_thread
-from replay.workload import Workload
+from replay.workload import Workload, coded
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -88,14 +91,13 @@ class Player:
             dials = Dials(**data["dials"])
             self.engine = Engine(
                 shard.timetable,
-                shard.statements,
                 connect=parse_target(
                     data["url"],
                     statement_timeout_s=dials.statement_timeout_s,
                     writes=dials.writes,
                 ).connect,
                 dials=dials,
-                unsupported=shard.unsupported,
+                skips=shard.skips,
                 stream=shard.stream,
                 variation=shard.variation,
                 on_sample=self._on_sample(shard.timetable, shard.statements, shard.names),
@@ -151,7 +153,7 @@ class Player:
     ) -> Callable[[int, int, Answer], None]:
         """Feed Locust's own statistics: service time in ms, by template."""
         fire: Any = self._environment.events.request.fire
-        templates = statements["template_id"].combine_chunks().dictionary_encode()
+        templates = coded(statements["template_id"])
         codes = templates.indices.to_numpy()[timetable.row]
         labels = [names[template_id] for template_id in templates.dictionary.to_pylist()]
         failures: dict[str, StatementFailed] = {}
@@ -182,7 +184,7 @@ class _Shard:
     statements: pa.Table
     stream: SampleStream
     variation: Variation
-    unsupported: frozenset[str]
+    skips: Skips
     names: Mapping[str, tuple[str, str]]
 
 
@@ -193,9 +195,9 @@ def _load(data: Mapping[str, Any]) -> _Shard:
             f"`{workload.path}` is not the workload that the master replays",
             hint="give every worker the same files",
         )
-    statements = workload.statements()
     dials = Dials(**data["dials"])
-    whole = build_timetable(statements, dials)
+    plan = _plan(workload, dials, files=Path(data["plan"]))
+    whole, statements = plan.timetable, plan.statements
     timetable = whole.shard(shard_of_sessions(whole, data["shards"]) == data["shard"])
     return _Shard(
         timetable=timetable,
@@ -203,14 +205,24 @@ def _load(data: Mapping[str, Any]) -> _Shard:
         stream=SampleStream(
             Path(data["run_dir"]) / "samples",
             worker=f"w{data['shard']}",
-            planned=describe_planned(timetable, statements),
+            planned=Planned(timetable, statements),
         ),
         variation=Variation(
             statements, timetable, dials, dialect=str(workload.manifest["dialect"])
         ),
-        unsupported=_unsupported_templates(workload),
+        skips=Skips(statements, unsupported=_unsupported_templates(workload), writes=dials.writes),
         names=_names(workload),
     )
+
+
+def _plan(workload: Workload, dials: Dials, *, files: Path) -> Plan:
+    """The plan that the master wrote or, where another machine did, the same once more."""
+    if files.is_dir():
+        return read_plan(files)
+    files.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".plan.", dir=files.parent) as own:
+        write_plan(build_plan(workload, dials), workload, Path(own))
+        return read_plan(Path(own))
 
 
 def _unsupported_templates(workload: Workload) -> frozenset[str]:

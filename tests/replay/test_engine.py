@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 
 from replay.engine import Engine
 from replay.run import Ledger
-from replay.samples import SampleStream, describe_planned
+from replay.samples import Planned, SampleStream
+from replay.skips import Skips
 from replay.timetable import Dials, build_timetable
 from replay.variation import Variation
 from tests.replay.fakes import ScriptedTarget
@@ -47,21 +48,22 @@ def play(
     workload = write_workload(tmp_path / "w", said, kind=kind, unsupported=unsupported)
     statements = workload.statements()
     timetable = build_timetable(statements, dials)
-    stream = SampleStream(
-        tmp_path / "samples", worker="w0", planned=describe_planned(timetable, statements)
-    )
+    stream = SampleStream(tmp_path / "samples", worker="w0", planned=Planned(timetable, statements))
     if full_disk:
         stream._file.close()
         stream._file = cast(Any, FullDisk(stream.path, stream._reserve))
     engine = Engine(
         timetable,
-        statements,
         connect=target.connect,
         dials=dials,
-        unsupported=frozenset(
-            row["template_id"]
-            for row in workload.templates().to_pylist()
-            if row["coverage"] == "unsupported"
+        skips=Skips(
+            statements,
+            unsupported=frozenset(
+                row["template_id"]
+                for row in workload.templates().to_pylist()
+                if row["coverage"] == "unsupported"
+            ),
+            writes=dials.writes,
         ),
         stream=stream,
         variation=Variation(statements, timetable, dials, dialect="postgres"),
