@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from heapq import heapreplace
 from typing import Any
 
 import numpy as np
@@ -213,12 +214,15 @@ def shard_of_sessions(timetable: Timetable, shards: int) -> Ints:
     first = timetable.due_us[timetable.starts[:-1]]
     last = timetable.due_us[timetable.starts[1:] - 1]
     weight = lengths + (last - first) / 100_000
-    load = np.zeros(shards)
-    shard = np.zeros(timetable.sessions, dtype=np.int64)
-    for session in np.argsort(-weight, kind="stable"):
-        lightest = int(load.argmin())
-        shard[session] = lightest
-        load[lightest] += weight[session]
+    order = np.argsort(-weight, kind="stable")
+    loads = [(0.0, number) for number in range(shards)]
+    lightest = []
+    for heavy in weight[order].tolist():
+        load, number = loads[0]
+        lightest.append(number)
+        heapreplace(loads, (load + heavy, number))
+    shard = np.empty(timetable.sessions, dtype=np.int64)
+    shard[order] = lightest
     return shard
 
 
