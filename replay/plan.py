@@ -6,8 +6,10 @@ own for texts, however long the workload.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, fields
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
@@ -56,6 +58,21 @@ def write_plan(plan: Plan, workload: Workload, directory: Path) -> None:
     ) as file:
         for batch in workload.statement_batches(_TEXTS):
             file.write_batch(batch)
+
+
+def find_plan(directory: Path, workload: Workload, dials: Dials) -> Plan:
+    """The plan in a directory or, where it was written on another machine, the same once more.
+
+    Raises:
+        Unreadable: the workload is damaged.
+        OSError: there is no room beside the directory.
+    """
+    if os.access(directory, os.R_OK | os.X_OK):
+        return read_plan(directory)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=directory.name, dir=directory.parent) as own:
+        write_plan(build_plan(workload, dials), workload, Path(own))
+        return read_plan(Path(own))
 
 
 def read_plan(directory: Path) -> Plan:

@@ -59,7 +59,9 @@ class Planned:
         clone = self._timetable.clone_of(index)
         take = pa.array(row)
         session_id = self._session_id.take(take).cast(pa.string())
-        suffix = pa.array([f"#{number}" if number else "" for number in clone.tolist()])
+        suffix = pa.array(
+            [f"#{number}" if number else "" for number in clone.tolist()], pa.string()
+        )
         told: list[tuple[str | None, str | None]] | None = None
         if errors:
             told = [errors.get(int(i), (None, None)) for i in index]

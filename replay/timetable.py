@@ -1,7 +1,7 @@
 """The timetable: dials and a workload in, a due time for every planned statement out.
 
-Pure and deterministic: the same workload, dials and seed give the same arrays, so every worker
-computes the whole timetable for itself and takes its shard; only numbers cross the network.
+Pure and deterministic: the same workload, dials and seed give the same arrays, on whichever
+machine they are computed; only numbers cross the network.
 
 Load is scaled by cloning whole sessions, not by squeezing time (TraceUpscaler, EuroSys 2024):
 think times and the order inside a session stay what they were. Each clone is shifted by a seeded

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
 
 import gevent
@@ -20,7 +19,7 @@ import pyarrow as pa
 
 from replay.engine import Engine
 from replay.errors import FourstepError, Unreadable, describe
-from replay.plan import Plan, build_plan, read_plan, write_plan
+from replay.plan import find_plan
 from replay.samples import Planned, SampleStream
 from replay.skips import Skips
 from replay.swarm import messages
@@ -196,7 +195,7 @@ def _load(data: Mapping[str, Any]) -> _Shard:
             hint="give every worker the same files",
         )
     dials = Dials(**data["dials"])
-    plan = _plan(workload, dials, files=Path(data["plan"]))
+    plan = find_plan(Path(data["plan"]), workload, dials)
     whole, statements = plan.timetable, plan.statements
     timetable = whole.shard(shard_of_sessions(whole, data["shards"]) == data["shard"])
     return _Shard(
@@ -213,16 +212,6 @@ def _load(data: Mapping[str, Any]) -> _Shard:
         skips=Skips(statements, unsupported=_unsupported_templates(workload), writes=dials.writes),
         names=_names(workload),
     )
-
-
-def _plan(workload: Workload, dials: Dials, *, files: Path) -> Plan:
-    """The plan that the master wrote or, where another machine did, the same once more."""
-    if files.is_dir():
-        return read_plan(files)
-    files.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".plan.", dir=files.parent) as own:
-        write_plan(build_plan(workload, dials), workload, Path(own))
-        return read_plan(Path(own))
 
 
 def _unsupported_templates(workload: Workload) -> frozenset[str]:
