@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,13 +19,13 @@ import pyarrow as pa
 
 from replay.engine import Engine
 from replay.errors import FourstepError, Unreadable, describe
+from replay.offsets import Ints
 from replay.plan import find_plan
 from replay.samples import Planned, SampleStream
-from replay.skips import Skips
 from replay.swarm import messages
 from replay.swarm.interrupts import Interrupts
+from replay.swarm.statistics import Label, Statistics, labels_of
 from replay.target.target import parse_target
-from replay.target.wire import Answer
 from replay.timetable import Dials, Timetable, shard_of_sessions
 from replay.variation import Variation
 from replay.waiter import in_thread
@@ -35,15 +35,6 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
 logger = logging.getLogger(__name__)
-
-NAMES_AT_MOST = 200
-"""Locust keeps histograms per name for ever and shows at most 500 of them."""
-NAME_CHARACTERS = 48
-OTHER = "other templates"
-
-
-class StatementFailed(Exception):
-    """A statement's SQLSTATE, without the text that would make every failure a class of its own."""
 
 
 class Player:
@@ -90,16 +81,17 @@ class Player:
             dials = Dials(**data["dials"])
             self.engine = Engine(
                 shard.timetable,
+                shard.statements,
                 connect=parse_target(
                     data["url"],
                     statement_timeout_s=dials.statement_timeout_s,
                     writes=dials.writes,
                 ).connect,
                 dials=dials,
-                skips=shard.skips,
+                unsupported=shard.unsupported,
                 stream=shard.stream,
                 variation=shard.variation,
-                on_sample=self._on_sample(shard.timetable, shard.statements, shard.names),
+                on_rows=Statistics(self._environment, shard.codes, shard.labels).add,
             )
             answer["statements"] = shard.timetable.statements
         except (FourstepError, OSError) as error:
@@ -129,16 +121,18 @@ class Player:
         engine.finished.wait()
         if self._interrupts is not None:
             self._interrupts.release()
-        tally = engine.tally
+        strain = engine.strain
         self._send(
             messages.DONE,
             {
                 "run_id": self._run_id,
                 "shard": self._shard,
-                "statements": tally.planned,
+                "statements": engine.planned,
                 "varied": engine.variation.varied,
-                "max_lag_us": tally.max_lag_us,
-                "cpu_p95": tally.cpu_p95,
+                "max_lag_us": engine.max_lag_us,
+                "cpu_p95": strain.cpu_p95,
+                "starved_p99_us": strain.starved_p99_us,
+                "starved_max_us": strain.starved_max_us,
                 "failure": engine.failure,
                 **engine.closing,
             },
@@ -147,35 +141,6 @@ class Player:
     def _send(self, kind: str, data: dict[str, Any]) -> None:
         self._runner.send_message(kind, data)
 
-    def _on_sample(
-        self, timetable: Timetable, statements: pa.Table, names: Mapping[str, tuple[str, str]]
-    ) -> Callable[[int, int, Answer], None]:
-        """Feed Locust's own statistics: service time in ms, by template."""
-        fire: Any = self._environment.events.request.fire
-        templates = coded(statements["template_id"])
-        codes = templates.indices.to_numpy()[timetable.row]
-        labels = [names[template_id] for template_id in templates.dictionary.to_pylist()]
-        failures: dict[str, StatementFailed] = {}
-
-        def on_sample(index: int, service_ns: int, answer: Answer) -> None:
-            failure = None
-            if answer.sqlstate is not None:
-                failure = failures.setdefault(
-                    answer.sqlstate, StatementFailed(f"SQLSTATE {answer.sqlstate}")
-                )
-            kind, name = labels[codes[index]]
-            fire(
-                request_type=kind,
-                name=name,
-                response_time=service_ns / 1e6,
-                response_length=0,
-                exception=failure,
-                context={},
-                response=None,
-            )
-
-        return on_sample
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Shard:
@@ -183,8 +148,10 @@ class _Shard:
     statements: pa.Table
     stream: SampleStream
     variation: Variation
-    skips: Skips
-    names: Mapping[str, tuple[str, str]]
+    unsupported: frozenset[str]
+    codes: Ints
+    labels: list[Label]
+    """Of Locust's statistics: a place in `labels` for each planned statement."""
 
 
 def _load(data: Mapping[str, Any]) -> _Shard:
@@ -198,6 +165,8 @@ def _load(data: Mapping[str, Any]) -> _Shard:
     plan = find_plan(Path(data["plan"]), workload, dials)
     whole, statements = plan.timetable, plan.statements
     timetable = whole.shard(shard_of_sessions(whole, data["shards"]) == data["shard"])
+    templates = coded(statements["template_id"])
+    labels = labels_of(workload)
     return _Shard(
         timetable=timetable,
         statements=statements,
@@ -209,8 +178,9 @@ def _load(data: Mapping[str, Any]) -> _Shard:
         variation=Variation(
             statements, timetable, dials, dialect=str(workload.manifest["dialect"])
         ),
-        skips=Skips(statements, unsupported=_unsupported_templates(workload), writes=dials.writes),
-        names=_names(workload),
+        unsupported=_unsupported_templates(workload),
+        codes=templates.indices.to_numpy()[timetable.row],
+        labels=[labels[template_id] for template_id in templates.dictionary.to_pylist()],
     )
 
 
@@ -219,17 +189,3 @@ def _unsupported_templates(workload: Workload) -> frozenset[str]:
     templates = workload.templates(["template_id", "coverage"])
     chosen = templates.filter(pa.compute.equal(templates["coverage"], "unsupported"))
     return frozenset(chosen["template_id"].to_pylist())
-
-
-def _names(workload: Workload) -> dict[str, tuple[str, str]]:
-    """Kind and name under which Locust counts each template, the rarer ones together."""
-    templates = workload.templates(["template_id", "kind", "sql", "statements"]).sort_by(
-        [("statements", "descending"), ("template_id", "ascending")]
-    )
-    names: dict[str, tuple[str, str]] = {}
-    for place, row in enumerate(templates.to_pylist()):
-        # The kind stands in a column of its own.
-        beginning = row["sql"].partition(" ")[2] or row["sql"]
-        name = f"{beginning[:NAME_CHARACTERS]} #{row['template_id'][:6]}"
-        names[row["template_id"]] = (row["kind"], name if place < NAMES_AT_MOST else OTHER)
-    return names

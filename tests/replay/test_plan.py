@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import shutil
-from array import array
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 from replay.artefact import write_json
 from replay.plan import Plan, build_plan, find_plan, read_plan, write_plan
 from replay.run import Run
-from replay.samples import NONE, OK, Planned, SampleStream
+from replay.samples import FIELDS, NONE, OK, Planned, SampleStream
 from replay.swarm import settle as settling
 from replay.swarm.settle import settle
 from replay.texts import Texts
@@ -102,8 +101,8 @@ def test_what_has_no_sample_is_settled_as_unknown(
     for worker, part in enumerate((kept[::2], kept[1::2])):
         planned = Planned(plan.timetable, plan.statements)
         stream = SampleStream(run / "samples", worker=f"w{worker}", planned=planned)
-        rows = [(n, 0, due_us[n] + n, NONE, due_us[n] + n, OK, 1) for n in part]
-        stream.append(array("q", [value for row in rows for value in row]), {})
+        rows = [(n, due_us[n], 0, due_us[n] + n, NONE, due_us[n] + n, OK, 1) for n in part]
+        stream.append(np.array(rows, dtype=np.int64).reshape(-1, FIELDS), {})
         # One ends well, the other dies and leaves its stream.
         if worker:
             stream.finish()
