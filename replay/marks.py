@@ -5,21 +5,22 @@ Most statements have no mark, and are sent without a further thought.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from replay.kind import READING
 from replay.offsets import Ints
+from replay.texts import Texts
 from replay.workload import coded
 
 SKIP, FAILED, BEGIN, END = 1, 2, 4, 8
 TRANSACTION = BEGIN | END
 """Not sent; failed on 1.0; begins and ends a transaction."""
-_SAVEPOINT = r"(?i)^\s*rollback\s+(work\s+|transaction\s+)?to\b"
+_SAVEPOINT = re.compile(rb"\s*rollback\s+(work\s+|transaction\s+)?to\b", re.IGNORECASE)
 
 
 class Marks:
@@ -36,7 +37,11 @@ class Marks:
             skip |= ~_is(self._kind, READING)
         end = _is(self._kind, ["commit", "rollback"])
         at = np.flatnonzero(_is(self._kind, ["rollback"]))
-        end[at] = pc.invert(pc.match_substring_regex(statements["sql"].take(at), _SAVEPOINT))
+        # One text of each template tells: Arrow would copy all texts to take some.
+        codes, texts = self._template.indices.to_numpy()[at], Texts(statements)
+        _, firsts, of_row = np.unique(codes, return_index=True, return_inverse=True)
+        whole = [not _SAVEPOINT.match(texts[row][0]) for row in at[firsts].tolist()]
+        end[at] = np.array(whole, np.bool_)[of_row]
         marks = np.zeros(len(statements), np.uint8)
         for mark, marked in (
             (SKIP, skip),
