@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from replay.artefact import read_json
@@ -116,7 +117,7 @@ class Ledger:
         for batch in samples:
             for value, count in _value_counts(batch["status"]):
                 if value == "skipped":
-                    reasons = batch.filter(pa.compute.equal(batch["status"], "skipped"))["error"]
+                    reasons = batch.filter(pc.equal(batch["status"], "skipped"))["error"]
                     ledger.skipped.update(dict(_value_counts(reasons)))
                 else:
                     setattr(ledger, value, getattr(ledger, value) + count)
@@ -127,7 +128,7 @@ class Ledger:
 def _value_counts(column: pa.Array | pa.ChunkedArray) -> list[tuple[str, int]]:
     return [
         (row["values"].as_py() or "unknown", row["counts"].as_py())
-        for row in pa.compute.value_counts(column)
+        for row in pc.value_counts(column)
     ]
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from replay.artefact import sha256_of, write_table
 from replay.offsets import Ints
@@ -75,7 +76,7 @@ class Planned:
             [
                 row,
                 pa.array(clone, pa.int32()),
-                pa.compute.binary_join_element_wise(session_id, suffix, ""),
+                pc.binary_join_element_wise(session_id, suffix, ""),
                 self._seq.take(row).combine_chunks(),
                 self._template_id.take(row).cast(pa.string()),
                 self._kind.take(row).cast(pa.string()),

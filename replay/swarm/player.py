@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import gevent
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from replay.engine import Engine
 from replay.errors import FourstepError, Unreadable, describe
@@ -187,5 +188,5 @@ def _load(data: Mapping[str, Any]) -> _Shard:
 def _unsupported_templates(workload: Workload) -> frozenset[str]:
     """Templates that `prepare` could not bring to the target."""
     templates = workload.templates(["template_id", "coverage"])
-    chosen = templates.filter(pa.compute.equal(templates["coverage"], "unsupported"))
+    chosen = templates.filter(pc.equal(templates["coverage"], "unsupported"))
     return frozenset(chosen["template_id"].to_pylist())

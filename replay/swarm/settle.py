@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from replay.artefact import write_table
 from replay.errors import ExitCode
@@ -92,7 +93,7 @@ def settle(run: Run, plan: Plan) -> Settlement:
 
 
 def _lag_us(batch: pa.RecordBatch) -> Ints:
-    sent = batch.filter(pa.compute.is_valid(batch["sent_us"]))
+    sent = batch.filter(pc.is_valid(batch["sent_us"]))
     columns = (sent[name].to_numpy(zero_copy_only=False) for name in _LAG)
     sent_us, due_us, ready_us = columns
     return np.asarray(sent_us - np.maximum(due_us, ready_us), dtype=np.int64)
