@@ -85,7 +85,7 @@ class Engine:
         """Why samples could not be recorded, if they could not."""
         self.closing: dict[str, Any] = {}
         self._timetable = timetable
-        self._logins = Logins(connect)
+        self._logins = Logins(connect, timeout_s=dials.statement_timeout_s)
         self._flights = Flights(timeout_s=dials.statement_timeout_s)
         self._stream = stream
         self._on_sample = on_sample
@@ -110,6 +110,7 @@ class Engine:
             return
         self._draining = True
         self._naps.wake()
+        self._logins.recall()
         self._flights.recall(grace_s=grace_s)
 
     def _run(self) -> None:
@@ -135,6 +136,8 @@ class Engine:
     def _play_session(self, first: int, stop: int) -> None:
         connection: Connection | None = None
         ready_us = NONE
+        refused_us = NONE
+        refusal: tuple[str | None, str] = (None, "")
         index = first
         try:
             for index in range(first, stop):
@@ -142,11 +145,18 @@ class Engine:
                 if reason:
                     self._record(index, status=SKIPPED, error=(None, reason))
                     continue
-                if connection is None:
-                    connection, ready_us = self._log_in(index)
-                if connection is None:
+                due_us = int(self._timetable.due_us[index])
+                if connection is None and due_us > refused_us:
+                    try:
+                        connection, ready_us = self._log_in(due_us)
+                    except LoginFailed as failure:
+                        refusal = (failure.sqlstate, str(failure))
+                        refused_us = max(due_us, self._since_zero(time.monotonic_ns()))
+                if due_us <= refused_us:
+                    # Also what was due meanwhile: a wait for each would outlast the timetable.
+                    self._record(index, status=ERROR, error=refusal)
                     continue
-                if not self._is_due(index):
+                if connection is None or not self._is_due(due_us):
                     self._record(index, ready_us=ready_us, status=CANCELLED)
                     continue
                 answer = self._send(index, connection, ready_us)
@@ -161,23 +171,18 @@ class Engine:
             if connection is not None:
                 connection.close()
 
-    def _log_in(self, index: int) -> tuple[Connection | None, int]:
-        """A connection and when the session was ready; a failure is recorded as the statement's."""
-        self._sleep_until(int(self._timetable.due_us[index]) - LOGIN_LEAD_US)
-        try:
-            opened = self._logins.open(goes_on=lambda: not self._draining)
-        except LoginFailed as failure:
-            self._record(index, status=ERROR, error=(failure.sqlstate, str(failure)))
-            return None, NONE
+    def _log_in(self, due_us: int) -> tuple[Connection | None, int]:
+        """A connection and when the session was ready; no connection when the run is drained."""
+        self._sleep_until(due_us - LOGIN_LEAD_US)
+        opened = self._logins.open()
         if opened is None:
-            self._record(index, status=CANCELLED)
             return None, NONE
         connection, gate_ns = opened
         return connection, self._since_zero(time.monotonic_ns() - gate_ns)
 
-    def _is_due(self, index: int) -> bool:
+    def _is_due(self, due_us: int) -> bool:
         """Wait for the statement's due time; False when the run is being drained."""
-        self._sleep_until(int(self._timetable.due_us[index]))
+        self._sleep_until(due_us)
         return not self._draining
 
     def _sleep_until(self, due_us: int) -> None:
