@@ -236,7 +236,7 @@ class Conductor:
         # Counting samples takes a while, and others may ask for the next step meanwhile.
         self._enter(State.CLOSING)
         self._progress.clear()
-        if self._ended_by == "done" and self._crew.lost:
+        if self._ended_by == "done" and all(worker.lost for worker in self._crew):
             self._ended_by = "worker-lost"
         try:
             settlement = self.run.end(
@@ -246,9 +246,11 @@ class Conductor:
             for line in settlement.in_words:
                 logger.info("%s", line)
             lag_budget_us = self.run.dials.lag_budget_ms * 1_000
-            self._exit_code, invalid = settlement.judge(self._ended_by, lag_budget_us)
-            if invalid:
-                logger.error("INVALID: %s", invalid)
+            self._exit_code, undecided = settlement.judge(
+                self._ended_by, lag_budget_us, worker_lost=self._crew.lost
+            )
+            if undecided:
+                logger.error("%s", undecided)
         except (FourstepError, OSError) as error:
             logger.error("%s", describe(error))
             self._exit_code = ExitCode.UNDECIDED

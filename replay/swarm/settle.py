@@ -37,18 +37,28 @@ class Settlement:
             )
         return lines
 
-    def judge(self, ended_by: str, lag_budget_us: float) -> tuple[ExitCode, str | None]:
-        """The run's exit code, and why the run is INVALID if it is."""
+    def judge(
+        self, ended_by: str, lag_budget_us: float, *, worker_lost: bool
+    ) -> tuple[ExitCode, str | None]:
+        """The run's exit code, and why the run cannot give a GO if it cannot."""
         if ended_by == "interrupted":
             return ExitCode.INTERRUPTED, None
         reasons = []
+        continued = ended_by == "done" and worker_lost
         if ended_by in ("worker-lost", "disk-full"):
             reasons.append(f"the run ended by {ended_by}")
-        if self.ledger.unknown:
+        if self.ledger.unknown and not continued:
             reasons.append(f"{self.ledger.unknown:,} planned statements are unknown")
         if self.lag_p99_us is not None and self.lag_p99_us > lag_budget_us:
             reasons.append("p99 of the tool's lag is above --lag-budget-ms")
-        return (ExitCode.UNDECIDED, "; ".join(reasons)) if reasons else (ExitCode.DONE, None)
+        if reasons:
+            return ExitCode.UNDECIDED, f"INVALID: {'; '.join(reasons)}"
+        if continued:
+            return ExitCode.UNDECIDED, (
+                f"INCONCLUSIVE at best: a worker was lost, {self.ledger.unknown:,} planned "
+                "statements are unknown"
+            )
+        return ExitCode.DONE, None
 
 
 def settle(run: Run, timetable: Timetable, statements: pa.Table) -> Settlement:
