@@ -19,6 +19,8 @@ from typing import Any
 
 from replay.run import Run
 from replay.target.embedded import EmbeddedServer
+from reports.report import write_report
+from reports.verdict import Verdict
 
 LOCUSTFILE = Path(__file__).parents[1] / "locustfiles" / "replay.py"
 BOUND_S = 60
@@ -78,6 +80,11 @@ def ended(process: subprocess.Popen[str], tmp_path: Path) -> Ended:
 def replay(tmp_path: Path, *options: str, **how: Any) -> Ended:
     with locust(tmp_path, *options, **how) as process:
         return ended(process, tmp_path)
+
+
+def judged(result: Ended) -> Verdict:
+    """As `fourstep report RUN` with the gates that ship."""
+    return write_report(result.run.path, out=result.run.path.with_name("report"))
 
 
 def failed(tmp_path: Path, *options: str, **how: Any) -> tuple[int, str]:
