@@ -8,6 +8,7 @@ import resource
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,7 @@ from replay.inspect import as_text, inspect
 from replay.run import Run
 from replay.target.embedded import EmbeddedServer
 from replay.workload import Workload
+from reports.verdict import Answer
 from tests.locusts import (
     BOUND_S,
     Ended,
@@ -25,6 +27,7 @@ from tests.locusts import (
     ended_at,
     failed,
     free_port,
+    judged,
     locust,
     no_statement_is_left,
     ports,
@@ -34,6 +37,8 @@ from tests.locusts import (
     wait_for_samples,
 )
 from tests.replay.planned import write_workload
+
+ALONE_AND_NOT = {"alone": (), "workers": ("--processes", "2")}
 
 
 def test_all_of_a_workload_is_replayed(
@@ -118,62 +123,78 @@ def test_copies_ask_the_server_with_other_values(mode: str, tmp_path: Path) -> N
     assert words in as_text(inspect(tmp_path / "run"))
 
 
+@pytest.mark.parametrize("processes", ALONE_AND_NOT.values(), ids=ALONE_AND_NOT.keys())
 def test_run_time_ends_a_run_cleanly(
-    long: Workload, embedded_empty: EmbeddedServer, tmp_path: Path
+    processes: tuple[str, ...], long: Workload, embedded_empty: EmbeddedServer, tmp_path: Path
 ) -> None:
     options = ["--workload", str(long.path), "--host", embedded_empty.url()]
-    result = replay(tmp_path, *options, "-t", "2s")
+    result = replay(tmp_path, *options, *ports(), *processes, "-t", "2s")
     assert result.code == 0, result.text
     assert_balanced(result, 6_000)
     assert result.run.document["ended_by"] == "run-time"
     assert result.ledger["cancelled"] > 5_000
     assert result.ledger["ok"] > 5
     assert no_statement_is_left(embedded_empty)
+    verdict = judged(result)
+    assert verdict.verdict is Answer.INVALID
+    assert "the run ended early, at the time given with -t" in verdict.reason
 
 
-@pytest.mark.parametrize("processes", [(), ("--processes", "2")], ids=["alone", "workers"])
-def test_ctrl_c_ends_a_run_cleanly(
-    processes: tuple[str, ...], long: Workload, embedded_empty: EmbeddedServer, tmp_path: Path
+# A terminal signals every process of its group, so does systemd; Docker signals the first.
+SIGNALS: dict[str, tuple[tuple[str, ...], signal.Signals, Callable[[int, int], None]]] = {
+    "Ctrl-C alone": ((), signal.SIGINT, os.killpg),
+    "Ctrl-C and workers": (("--processes", "2"), signal.SIGINT, os.killpg),
+    "SIGTERM alone": ((), signal.SIGTERM, os.kill),
+    "SIGTERM to the master": (("--processes", "2"), signal.SIGTERM, os.kill),
+    "SIGTERM to all": (("--processes", "2"), signal.SIGTERM, os.killpg),
+}
+
+
+@pytest.mark.parametrize(("processes", "number", "send"), SIGNALS.values(), ids=SIGNALS.keys())
+def test_a_signal_ends_a_run_cleanly(
+    processes: tuple[str, ...],
+    number: signal.Signals,
+    send: Callable[[int, int], None],
+    long: Workload,
+    embedded_empty: EmbeddedServer,
+    tmp_path: Path,
 ) -> None:
     options = ["--workload", str(long.path), "--host", embedded_empty.url()]
     with locust(tmp_path, *options, *ports(), *processes) as process:
         wait_for_samples(tmp_path)
-        # A terminal signals every process of its group.
-        os.killpg(process.pid, signal.SIGINT)
+        send(process.pid, number)
         result = ended(process, tmp_path)
     assert result.code == 130, result.text
     assert "Traceback" not in result.text
     assert_balanced(result, 6_000)
     assert result.run.document["ended_by"] == "interrupted"
     assert result.ledger["ok"] > 0
+    assert not result.ledger["unknown"]
     assert no_statement_is_left(embedded_empty)
+    verdict = judged(result)
+    assert verdict.verdict is Answer.INVALID
+    assert "the run was interrupted by Ctrl-C or SIGTERM" in verdict.reason
 
 
-def test_sigterm_ends_a_run_cleanly(
-    long: Workload, embedded_empty: EmbeddedServer, tmp_path: Path
-) -> None:
-    with locust(tmp_path, "--workload", str(long.path), "--host", embedded_empty.url()) as process:
-        wait_for_samples(tmp_path)
-        process.terminate()
-        result = ended(process, tmp_path)
-    assert result.code == 130, result.text
-    assert_balanced(result, 6_000)
-    assert result.run.document["ended_by"] == "interrupted"
-
-
+@pytest.mark.parametrize("processes", ALONE_AND_NOT.values(), ids=ALONE_AND_NOT.keys())
 def test_the_web_page_starts_and_stops_runs(
-    short: Workload, long: Workload, embedded_empty: EmbeddedServer, tmp_path: Path
+    processes: tuple[str, ...],
+    short: Workload,
+    long: Workload,
+    embedded_empty: EmbeddedServer,
+    tmp_path: Path,
 ) -> None:
     port = free_port()
     options = ["--workload", str(long.path), "--web-port", str(port)]
-    with locust(tmp_path, *options, headless=False) as process:
+    with locust(tmp_path, *options, *ports(), *processes, headless=False) as process:
         page = f"http://127.0.0.1:{port}"
         post(page + "/swarm", host=embedded_empty.url())
         wait_for_samples(tmp_path)
         post(page + "/stop")
-        first = Run(tmp_path / "run")
-        assert first.document["ended_by"] == "stopped"
-        assert_balanced(Ended(code=0, text="", run=first), 6_000)
+        first = Ended(code=0, text="", run=Run(tmp_path / "run"))
+        assert first.run.document["ended_by"] == "stopped"
+        assert_balanced(first, 6_000)
+        assert "the run was stopped early" in judged(first).reason
         post(
             page + "/swarm",
             host=embedded_empty.url(),
