@@ -127,12 +127,12 @@ def wait_for(happened: Callable[[], object], *, bound_s: float = 30) -> None:
         time.sleep(0.1)
 
 
-def wait_for_samples(tmp_path: Path) -> None:
+def wait_for_samples(tmp_path: Path, *, workers: int = 1) -> None:
     """Return when every worker has written something beyond the schema."""
 
     def written() -> bool:
         streams = list((tmp_path / "run" / "samples").glob("*.arrows"))
-        return bool(streams) and all(stream.stat().st_size > 4_000 for stream in streams)
+        return len(streams) >= workers and all(stream.stat().st_size > 4_000 for stream in streams)
 
     wait_for(written)
 

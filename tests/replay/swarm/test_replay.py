@@ -6,12 +6,10 @@ import os
 import re
 import resource
 import signal
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 from replay.inspect import as_text, inspect
@@ -208,26 +206,6 @@ def test_the_web_page_starts_and_stops_runs(
         process.send_signal(signal.SIGINT)
         text, _ = process.communicate(timeout=BOUND_S)
     assert "Traceback" not in text
-
-
-def test_a_killed_worker_ends_the_run_as_lost(
-    long: Workload, embedded_empty: EmbeddedServer, tmp_path: Path
-) -> None:
-    options = ["--workload", str(long.path), "--host", embedded_empty.url()]
-    with locust(tmp_path, *options, *ports(), "--processes", "2") as process:
-        wait_for_samples(tmp_path)
-        time.sleep(1)
-        psutil.Process(process.pid).children()[0].kill()
-        result = ended(process, tmp_path)
-    assert result.code == 3, result.text
-    assert_balanced(result, 6_000)
-    assert result.run.document["ended_by"] == "worker-lost"
-    assert [worker["lost"] for worker in result.run.document["workers"]].count(True) == 1
-    # The lost worker's stream, the other's samples, and those of whom nothing is known.
-    suffixes = sorted(path.suffix for path in (tmp_path / "run" / "samples").iterdir())
-    assert suffixes == [".arrows", ".parquet", ".parquet"]
-    assert result.ledger["unknown"] > 0
-    assert result.ledger["cancelled"] > 0
 
 
 def test_a_full_disk_keeps_what_was_done(tmp_path: Path) -> None:
