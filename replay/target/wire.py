@@ -45,8 +45,8 @@ _LOGIN_STATES = (
     ("authentication failed", "28P01"),
     ("no password supplied", "28P01"),
     ("pg_hba.conf", "28000"),
-    ("role", "28000"),
-    ("database", "3D000"),
+    ('role "', "28000"),
+    ('database "', "3D000"),
 )
 
 
