@@ -11,7 +11,9 @@ LOST_AFTER_S = 10.0
 """A worker silent for this long is lost; Locust calls it missing after about four seconds, and a
 worker that was only blocked comes back."""
 
-_REPORTED = "statements rows_written sha256 varied max_lag_us cpu_p95 failure".split()
+_REPORTED = (
+    "statements rows_written sha256 varied max_lag_us cpu_p95 starved_p99_us starved_max_us failure"
+).split()
 
 
 @dataclass(slots=True, kw_only=True)
