@@ -245,9 +245,11 @@ class Conductor:
             )
             for line in settlement.in_words:
                 logger.info("%s", line)
-            lag_budget_us = self.run.dials.lag_budget_ms * 1_000
             self._exit_code, undecided = settlement.judge(
-                self._ended_by, lag_budget_us, worker_lost=self._crew.lost
+                self._ended_by,
+                lag_budget_us=self.run.dials.lag_budget_ms * 1_000,
+                starved_us=self._crew.starved_us,
+                worker_lost=self._crew.lost,
             )
             if undecided:
                 logger.error("%s", undecided)

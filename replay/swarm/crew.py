@@ -69,6 +69,11 @@ class Crew:
         """True when any worker is."""
         return any(worker.lost for worker in self)
 
+    @property
+    def starved_us(self) -> int:
+        """The worst worker's p99 of how late its event loop was."""
+        return max(((worker.done or {}).get("starved_p99_us") or 0 for worker in self), default=0)
+
     def sender(self, client_id: str, shard: object) -> Worker | None:
         """The worker that says it is this client with this shard, if there is one."""
         worker = self._workers.get(client_id)

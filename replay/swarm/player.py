@@ -85,6 +85,7 @@ class Player:
                     data["url"],
                     statement_timeout_s=dials.statement_timeout_s,
                     writes=dials.writes,
+                    digest=dials.digest,
                 ).connect,
                 dials=dials,
                 unsupported=shard.unsupported,

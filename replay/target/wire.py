@@ -21,7 +21,11 @@ import psycopg
 from psycopg import pq
 from psycopg.pq import abc as pq_abc
 
+from replay.target.digest import Digest
+
 CHUNK_ROWS = 1_000
+DIGEST_ROWS = 100
+"""Rows that are taken in before others get their turn: digesting one takes microseconds."""
 
 # As plain integers: comparing with members of an enum costs more than the rest of the loop.
 _TUPLES_CHUNK = int(pq.ExecStatus.TUPLES_CHUNK)
@@ -116,8 +120,16 @@ class Wire:
         LoginFailed: from the constructor, when the target does not let us in.
     """
 
-    def __init__(self, conninfo: str, *, wait: WaiterFactory, setup: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        conninfo: str,
+        *,
+        wait: WaiterFactory,
+        setup: Sequence[str] = (),
+        digest: bool = False,
+    ) -> None:
         self._wait = wait
+        self._digest = False
         self._conn = pq.PGconn.connect_start(conninfo.encode())
         try:
             _log_in(self._conn, wait)
@@ -134,6 +146,7 @@ class Wire:
         except BaseException:
             self.close()
             raise
+        self._digest = digest
 
     @property
     def server_version(self) -> int:
@@ -146,6 +159,7 @@ class Wire:
         first_row_ns: int | None = None
         rows: int | None = None
         sqlstate = error = None
+        digest = Digest() if self._digest else None
         chunks = 0
         if b"\0" in sql:
             # libpq takes C strings: it would send the part before the zero, a different statement.
@@ -155,7 +169,7 @@ class Wire:
                 conn.send_query(sql)
             else:
                 conn.send_query_params(sql, params)
-            conn.set_chunked_rows_mode(CHUNK_ROWS)
+            conn.set_chunked_rows_mode(CHUNK_ROWS if digest is None else DIGEST_ROWS)
             while conn.flush():
                 waiter.writable()
                 conn.consume_input()
@@ -172,6 +186,8 @@ class Wire:
                     rows = (rows or 0) + count
                     if count and first_row_ns is None:
                         first_row_ns = time.monotonic_ns()
+                    if digest is not None:
+                        digest.add(result)
                     chunks += 1
                     if chunks % _CHUNKS_BETWEEN_PAUSES == 0:
                         waiter.pause()
@@ -181,7 +197,6 @@ class Wire:
                     rows = result.command_tuples if rows is None else rows
                 else:
                     sqlstate, error = self._leave_copy(status)
-                result.clear()
         except psycopg.Error as failure:
             done_ns = time.monotonic_ns()
             if sqlstate is None:
@@ -190,7 +205,8 @@ class Wire:
             return Answer(first_row_ns, done_ns, rows, sqlstate, error, lost=True)
         done_ns = time.monotonic_ns()
         lost = sqlstate is not None and conn.status != _CONNECTION_OK
-        return Answer(first_row_ns, done_ns, rows, sqlstate, error, lost)
+        told = None if digest is None or sqlstate is not None or rows is None else digest.hex
+        return Answer(first_row_ns, done_ns, rows, sqlstate, error, lost, told)
 
     def cancel(self) -> None:
         """Send a cancel request over a connection of its own, encrypted as this one is."""
