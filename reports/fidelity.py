@@ -55,7 +55,8 @@ def measure_fidelity(evidence: Evidence, ledger: Ledger) -> Fidelity:
     lost = sum(bool(w.get("lost")) for w in workers)
     continued = ended_by == "done" and lost > 0
     skipped = ledger.skipped.total()
-    to_replay = ledger.planned - skipped - (ledger.unknown if continued else 0)
+    gone = ledger.unknown + ledger.cancelled if continued else 0
+    to_replay = ledger.planned - skipped - gone
     replayed = ledger.ok + ledger.error + ledger.timeout
     return Fidelity(
         finished=evidence.run.finished,
@@ -86,7 +87,7 @@ def _offered(evidence: Evidence, budget_us: int, *, continued: bool) -> float | 
     A statement could be sent once it was due and its session ready; one lag budget is allowed
     after the last due time. What waits behind a slow answer is the target's doing and not counted.
     """
-    apart = ("skipped", "unknown") if continued else ("skipped",)
+    apart = ("skipped", "unknown", "cancelled") if continued else ("skipped",)
     planned = ~evidence.is_status(*apart) & (evidence.due_us != MISSING)
     if not planned.any():
         return None

@@ -201,6 +201,9 @@ class Conductor:
         worker = self._sender(msg, data)
         if data is None or worker is None:
             return
+        if self.state is State.PLAYING:
+            # One that quits before it is done, say on SIGTERM, is lost, though its samples are not.
+            self._notice_lost()
         worker.done = dict(data)
         if data.get("failure"):
             self.drain("disk-full")

@@ -62,9 +62,9 @@ class Settlement:
         if reasons:
             return ExitCode.UNDECIDED, f"INVALID: {'; '.join(reasons)}"
         if continued:
+            gone = self.ledger.unknown + self.ledger.cancelled
             return ExitCode.UNDECIDED, (
-                f"INCONCLUSIVE at best: a worker was lost, {self.ledger.unknown:,} planned "
-                "statements are unknown"
+                f"INCONCLUSIVE at best: a worker was lost, and {gone:,} planned statements with it"
             )
         return ExitCode.DONE, None
 

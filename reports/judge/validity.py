@@ -70,8 +70,9 @@ def _judge_ledger(side: Side, name: str) -> GateResult:
         said = f"{ledger.ended + ledger.unknown:,} ends for {ledger.planned:,} planned statements"
     elif side.fidelity.continued:
         outcome = Outcome.INCONCLUSIVE
+        gone = ledger.unknown + ledger.cancelled
         said = (
-            f"{_lost(side)}, and {fmt.plural(ledger.unknown, 'statement')} of {ledger.planned:,} "
+            f"{_lost(side)}, and {fmt.plural(gone, 'statement')} of {ledger.planned:,} "
             "with it; the rest was replayed to the end, which is too little for a GO"
         )
     elif ledger.unknown:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import signal
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -53,8 +54,13 @@ def workers_of(pid: int) -> list[psutil.Process]:
     return psutil.Process(pid).children()
 
 
-def test_a_killed_worker_ends_the_run_or_is_done_without_as_told(
-    whole: Workload, long: Workload, embedded_empty: EmbeddedServer, tmp_path: Path
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_worker_that_is_lost_ends_the_run_or_the_run_goes_on_without_it_as_told(
+    number: signal.Signals,
+    whole: Workload,
+    long: Workload,
+    embedded_empty: EmbeddedServer,
+    tmp_path: Path,
 ) -> None:
     policies = {"fail": long, "continue": whole}
     with ExitStack() as stack:
@@ -67,15 +73,19 @@ def test_a_killed_worker_ends_the_run_or_is_done_without_as_told(
             processes[policy] = stack.enter_context(locust(tmp_path / policy, *options))
         for policy, process in processes.items():
             wait_for_samples(tmp_path / policy, workers=2)
-            workers_of(process.pid)[0].kill()
+            workers_of(process.pid)[0].send_signal(number)
         results = {name: ended(each, tmp_path / name) for name, each in processes.items()}
     for result in results.values():
         assert result.code == 3, result.text
-        # The lost worker's stream, the other's samples, and those of whom nothing is known.
-        suffixes = sorted(path.suffix for path in (result.run.path / "samples").iterdir())
-        assert suffixes == [".arrows", ".parquet", ".parquet"]
+        files = sorted(path.suffix for path in (result.run.path / "samples").iterdir())
+        if number == signal.SIGKILL:
+            # The lost worker's stream, the other's samples, and those of whom nothing is known.
+            assert files == [".arrows", ".parquet", ".parquet"]
+            assert result.ledger["unknown"] > 0
+        else:
+            assert files == [".parquet", ".parquet"]
+            assert result.ledger["unknown"] == 0
         assert sorted(worker["lost"] for worker in result.run.document["workers"]) == [False, True]
-        assert result.ledger["unknown"] > 0
     assert_ended_for_it(results["fail"])
     assert_continued(results["continue"])
 
@@ -93,14 +103,16 @@ def assert_ended_for_it(result: Ended) -> None:
 def assert_continued(result: Ended) -> None:
     assert_balanced(result, 240)
     assert result.run.document["ended_by"] == "done"
-    assert result.ledger["ok"] + result.ledger["unknown"] == 240
+    gone = result.ledger["unknown"] + result.ledger["cancelled"]
+    assert gone > 0
+    assert result.ledger["ok"] + gone == 240
     left = next(each for each in result.run.document["workers"] if not each["lost"])
     assert left["rows_written"] == left["statements"] > 0
     assert "INCONCLUSIVE at best: a worker was lost" in result.text
     verdict = judged(result)
     assert verdict.verdict is Answer.INCONCLUSIVE
     assert "1 of 2 workers lost" in verdict.reason
-    assert f"{result.ledger['unknown']} statements of 240 with it" in verdict.reason
+    assert f"{gone} statements of 240 with it" in verdict.reason
     assert verdict.document["fidelity"]["replayed_share"] == 1
 
 
