@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import gevent
@@ -16,6 +17,9 @@ Connect = Callable[[WaiterFactory], Connection]
 """Opens a session; raises LoginFailed."""
 
 AT_ONCE = 64
+SLOT_S = 0.25
+"""For how long a login counts against the bound: one that takes longer only waits for the target,
+and others that wait for it in turn would make the target's slowness our lag."""
 TIMEOUT_S = 30.0
 RETRY_AFTER_S = (0.0, 0.2, 1.0)
 
@@ -42,7 +46,7 @@ class Logins:
         for wait_s in RETRY_AFTER_S:
             gevent.sleep(wait_s)
             asked_ns = time.monotonic_ns()
-            with self._gate:
+            with self._slot():
                 if self._recalled:
                     return None
                 gate_ns = time.monotonic_ns() - asked_ns
@@ -69,6 +73,18 @@ class Logins:
         for session in self._under_way:
             # From the hub only, and only where the session still waits for its login then.
             gevent.get_hub().loop.run_callback(self._end, session)
+
+    @contextmanager
+    def _slot(self) -> Iterator[None]:
+        self._gate.acquire()
+        until = gevent.get_hub().loop.timer(SLOT_S)
+        until.start(self._gate.release)
+        try:
+            yield
+        finally:
+            if until.active or until.pending:
+                self._gate.release()
+            until.close()
 
     def _end(self, session: Any) -> None:  # noqa: ANN401  gevent's
         if session in self._under_way:

@@ -49,18 +49,25 @@ class ScriptedConnection:
 class ScriptedTarget:
     """Opens scripted connections whose cancellations take `cancel_s`.
 
-    The first `refuse` logins fail with `sqlstate`, the first `silent` ones get no answer.
+    The first `refuse` logins fail with `sqlstate`, the first `silent` ones get no answer for
+    `silence_s`.
     """
 
     def __init__(
-        self, *, refuse: int = 0, sqlstate: str = "53300", silent: int = 0, cancel_s: float = 0
+        self,
+        *,
+        refuse: int = 0,
+        sqlstate: str = "53300",
+        silent: int = 0,
+        silence_s: float = 60,
+        cancel_s: float = 0,
     ) -> None:
         self.sent: list[tuple[int, str]] = []
         self.logins = 0
         self.connections: list[ScriptedConnection] = []
         self._refuse = refuse
         self._sqlstate = sqlstate
-        self._silent = silent
+        self._silent, self._silence_s = silent, silence_s
         self._cancel_s = cancel_s
 
     def connect(self, wait: WaiterFactory) -> ScriptedConnection:
@@ -68,7 +75,7 @@ class ScriptedTarget:
         if self.logins <= self._refuse:
             raise LoginFailed("no", sqlstate=self._sqlstate)
         if self.logins <= self._silent:
-            sleep(60)
+            sleep(self._silence_s)
         connection = ScriptedConnection(self.sent, cancel_s=self._cancel_s)
         self.connections.append(connection)
         return connection

@@ -235,6 +235,16 @@ def test_statements_due_while_a_login_gets_no_answer_share_its_fate(tmp_path: Pa
     assert target.logins == 2
 
 
+def test_logins_that_wait_for_the_target_hold_up_no_others(tmp_path: Path) -> None:
+    said = [(n / 100, f"s{n}", "now") for n in range(150)]
+    played = play(tmp_path, said, target=ScriptedTarget(silent=150, silence_s=3))
+    assert statuses(played) == ["ok"] * 150
+    # All of the three seconds is the target's: the session was ready when its login was answered.
+    assert min(sample["ready_us"] - sample["due_us"] for sample in played.samples) > 2_000_000
+    lag_us = [sample["sent_us"] - sample["ready_us"] for sample in played.samples]
+    assert max(lag_us) < 1_000_000
+
+
 def test_a_cancellation_that_comes_late_does_not_meet_the_next_statement(tmp_path: Path) -> None:
     said = [(0.0, "a", "sleep 0.4"), (0.1, "a", "now")]
     target = ScriptedTarget(cancel_s=1)
