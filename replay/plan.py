@@ -14,7 +14,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pyarrow as pa
 
-from replay.timetable import Dials, Timetable, build_timetable
+from replay.dials import Dials
+from replay.timetable import Timetable, build_timetable
 from replay.workload import STATEMENTS, Workload
 
 _COLUMNS = ("session_id", "seq", "started_at", "duration_us", "kind", "template_id", "error")

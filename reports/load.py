@@ -107,9 +107,7 @@ class Evidence:
         for code, number in zip(codes, numbers, strict=True):
             skipped[self.failures[code][1] or "unknown"] += int(number)
         del ended["skipped"]
-        ledger = Ledger(planned=self.run.planned, skipped=skipped, **ended)
-        ledger.unknown += max(0, ledger.planned - ledger.ended - ledger.unknown)
-        return ledger
+        return Ledger(planned=0, skipped=skipped, **ended).account_for(self.run.planned)
 
 
 def load(path: Path, *, baseline: Evidence | None = None) -> Evidence:

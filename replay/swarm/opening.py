@@ -9,6 +9,7 @@ from __future__ import annotations
 import platform
 import secrets
 from argparse import Namespace
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -19,6 +20,7 @@ from typing import Any
 import replay
 from replay.artefact import write_json
 from replay.demo.bundle import bundled_workload
+from replay.dials import Dials
 from replay.errors import Unreadable, UsageError
 from replay.plan import Plan, build_plan, write_plan
 from replay.run import SCHEMA_VERSION, Ledger, Run
@@ -27,7 +29,7 @@ from replay.swarm.options import dials_of
 from replay.swarm.settle import Settlement, settle
 from replay.target.embedded import EmbeddedServer, open_embedded
 from replay.target.target import Target, parse_target, probe_target
-from replay.timetable import Dials, Timetable, shard_of_sessions
+from replay.timetable import Timetable, shard_of_sessions
 from replay.waiter import in_thread
 from replay.workload import Workload
 
@@ -72,7 +74,7 @@ class OpenRun:
     def begin(self) -> None:
         """Make the directory and say that everything planned is still unknown."""
         (self.path / "samples").mkdir(parents=True, exist_ok=True)
-        planned = self.timetable.statements
+        planned = 0 if self.dials.endless else self.timetable.statements
         self._write(Ledger(planned=planned, unknown=planned), workers=[], ended_by=None)
 
     def end(self, *, workers: list[dict[str, Any]], ended_by: str) -> Settlement:
@@ -80,7 +82,14 @@ class OpenRun:
         for reserve in (self.path / "samples").glob(RESERVES):
             # A worker that was killed could not give it back.
             reserve.unlink(missing_ok=True)
-        settlement = in_thread(lambda: settle(Run(self.path), self.plan))
+        lost = sum(
+            len(self.dials.users_of(worker["shard"], len(workers)))
+            for worker in workers
+            if worker["lost"] and self.dials.endless
+        )
+        settlement = in_thread(
+            lambda: settle(Run(self.path), self.plan, endless=self.dials.endless, lost=lost)
+        )
         self._write(settlement.ledger, workers=workers, ended_by=ended_by)
         return settlement
 
@@ -116,7 +125,7 @@ class OpenRun:
                 "started_at": _iso(self.started_at),
                 "ended_at": ended_at,
                 "ended_by": ended_by,
-                "timetable": self.timetable.as_json(),
+                "timetable": _shape(self.timetable, self.dials),
                 "workers": workers,
                 "variation": {
                     "mode": self.dials.vary,
@@ -127,6 +136,26 @@ class OpenRun:
                 "ledger": ledger.as_json(),
             },
         )
+
+
+def in_words(timetable: Timetable, dials: Dials, *, part: tuple[int, int] = (0, 1)) -> str:
+    """What a user is told of a timetable, or of a worker's part of it, before a run."""
+    if dials.mode == "open":
+        return timetable.in_words
+    often = "again and again" if dials.endless else "once"
+    return (
+        f"{timetable.statements:,} statements in {timetable.sessions:,} sessions, of which "
+        f"{len(dials.users_of(*part)):,} connections draw {dials.draw} {often}"
+    )
+
+
+def _shape(timetable: Timetable, dials: Dials) -> Mapping[str, int | None]:
+    """The `timetable` object of run.json."""
+    if dials.mode == "open":
+        return timetable.as_json()
+    untimed = dict.fromkeys(("length_us", "peak_rate_per_s"), None)
+    sizes = {"statements": timetable.statements, "sessions": timetable.sessions}
+    return {**sizes, **untimed, "peak_sessions": dials.users}
 
 
 def dry_run(options: Namespace) -> str:
@@ -140,12 +169,13 @@ def dry_run(options: Namespace) -> str:
     workload, plan = _laid_out(options, dials)
     timetable = plan.timetable
     shards = max(options.processes or 0, options.expect_workers or 0, 1)
-    lines = [f"`{workload.path}`: {timetable.in_words}"]
+    lines = [f"`{workload.path}`: {in_words(timetable, dials)}"]
     if shards > 1:
         shard = shard_of_sessions(timetable, shards)
         for number in range(shards):
             part = timetable.shard(shard == number)
-            lines.append(f"worker {number + 1} of {shards}: {part.in_words}")
+            words = in_words(part, dials, part=(number, shards))
+            lines.append(f"worker {number + 1} of {shards}: {words}")
     return "\n".join(lines)
 
 

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replay.artefact import write_json
+from replay.dials import Dials
 from replay.plan import Plan, build_plan, find_plan, read_plan, write_plan
 from replay.run import Run
 from replay.samples import FIELDS, NONE, OK, Planned, SampleStream
 from replay.swarm import settle as settling
 from replay.swarm.settle import settle
 from replay.texts import Texts
-from replay.timetable import Dials
 from replay.workload import Workload
 from tests.replay.planned import write_workload
 
@@ -97,11 +97,14 @@ def test_what_has_no_sample_is_settled_as_unknown(
     run, statements = directory.parent, plan.timetable.statements
     write_json(run / "run.json", {"schema_version": 1})
     due_us = plan.timetable.due_us.tolist()
+    clone = plan.timetable.clone_of(np.arange(statements)).tolist()
     kept = [n for n in range(statements) if n % every]
     for worker, part in enumerate((kept[::2], kept[1::2])):
         planned = Planned(plan.timetable, plan.statements)
         stream = SampleStream(run / "samples", worker=f"w{worker}", planned=planned)
-        rows = [(n, due_us[n], 0, due_us[n] + n, NONE, due_us[n] + n, OK, 1) for n in part]
+        rows = [
+            (n, clone[n], due_us[n], 0, due_us[n] + n, NONE, due_us[n] + n, OK, 1) for n in part
+        ]
         stream.append(np.array(rows, dtype=np.int64).reshape(-1, FIELDS), {})
         # One ends well, the other dies and leaves its stream.
         if worker:
@@ -116,6 +119,5 @@ def test_what_has_no_sample_is_settled_as_unknown(
     assert set(unknown["status"].to_pylist()) == {"unknown"}
     assert len(unknown) == statements - len(kept)
     samples = Run(run).samples().select(["statement_id", "clone", "due_us"]).to_pylist()
-    clone = plan.timetable.clone_of(np.arange(statements)).tolist()
     wanted = zip(plan.timetable.row.tolist(), clone, due_us, strict=True)
     assert sorted(tuple(row.values()) for row in samples) == sorted(wanted)

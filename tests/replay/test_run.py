@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from replay.dials import Dials
 from replay.errors import Unreadable
 from replay.run import SAMPLES, Ledger, Run, read_stream
 from replay.samples import NONE, OK, Planned, SampleStream
-from replay.timetable import Dials, build_timetable
+from replay.timetable import build_timetable
 from replay.workload import Workload
 from tests.replay.planned import write_workload
 
@@ -28,7 +29,7 @@ def stream_of(tmp_path: Path, batches: int) -> tuple[SampleStream, Workload]:
     timetable = build_timetable(statements, Dials())
     stream = SampleStream(tmp_path / "samples", worker="w0", planned=Planned(timetable, statements))
     for batch in range(batches):
-        rows = [(2 * batch + n, 0, 0, 5, NONE, 9, OK, 1) for n in range(2)]
+        rows = [(2 * batch + n, 0, 0, 0, 5, NONE, 9, OK, 1) for n in range(2)]
         stream.append(np.array(rows, dtype=np.int64), {})
     return stream, workload
 
