@@ -144,16 +144,7 @@ class Timetable:
 
     def before(self, end_us: int) -> Timetable:
         """The same without what is due at `end_us` or later."""
-        session = np.repeat(np.arange(self.sessions), np.diff(self.starts))
-        keep = self.due_us < end_us
-        lengths = np.bincount(session[keep], minlength=self.sessions)
-        some = lengths > 0
-        return Timetable(
-            row=self.row[keep],
-            due_us=self.due_us[keep],
-            starts=np.concatenate([[0], np.cumsum(lengths[some])]).astype(np.int64),
-            clone=self.clone[some],
-        )
+        return self._only(self.due_us < end_us)
 
     def peak_rate(self) -> int:
         """Most statements due within one second."""
@@ -161,13 +152,16 @@ class Timetable:
 
     def shard(self, chosen: npt.NDArray[np.bool_]) -> Timetable:
         """The same without the sessions that are not chosen."""
-        lengths = np.diff(self.starts)
-        keep = np.repeat(chosen, lengths)
+        return self._only(np.repeat(chosen, np.diff(self.starts)))
+
+    def _only(self, keep: npt.NDArray[np.bool_]) -> Timetable:
+        lengths = np.add.reduceat(keep, self.starts[:-1], dtype=np.int64)
+        some = lengths > 0
         return Timetable(
             row=self.row[keep],
             due_us=self.due_us[keep],
-            starts=np.concatenate([[0], np.cumsum(lengths[chosen])]).astype(np.int64),
-            clone=self.clone[chosen],
+            starts=np.concatenate([[0], np.cumsum(lengths[some])]).astype(np.int64),
+            clone=self.clone[some],
         )
 
     def as_json(self) -> dict[str, int]:
@@ -196,12 +190,14 @@ def build_timetable(statements: pa.Table, dials: Dials) -> Timetable:
         offset_us = without_idle(offset_us, duration_us, most_us=round(dials.max_idle_s * 1e6))
     period_us = int((offset_us + duration_us).max(initial=0))
     chosen, clone, shift_us = _clones(len(bounds) - 1, offset_us, period_us, dials)
+    first_us = ((offset_us[bounds[:-1]][chosen] + shift_us) / dials.speed).astype(np.int64)
+    by_due = np.argsort(first_us, kind="stable")
+    chosen, clone, shift_us = chosen[by_due], clone[by_due], shift_us[by_due]
     lengths = np.diff(bounds)[chosen]
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    inside = np.arange(starts[-1]) - np.repeat(starts[:-1], lengths)
-    position = np.repeat(bounds[:-1][chosen], lengths) + inside
+    position = np.arange(starts[-1]) + np.repeat(bounds[:-1][chosen] - starts[:-1], lengths)
     due_us = ((offset_us[position] + np.repeat(shift_us, lengths)) / dials.speed).astype(np.int64)
-    laid_out = _in_order_of_first_due(kept[order[position]], due_us, starts, clone)
+    laid_out = Timetable(row=kept[order[position]], due_us=due_us, starts=starts, clone=clone)
     return laid_out.before(round(dials.loop_s * 1e6)) if dials.loop_s else laid_out
 
 
@@ -276,18 +272,3 @@ def _clones(
     shift_us += loop * max(period_us, _LEAST_LOOP_US)
     copies = int(np.max(copy, initial=0)) + 1
     return chosen, loop * copies + copy, shift_us
-
-
-def _in_order_of_first_due(row: Ints, due_us: Ints, starts: Ints, clone: Ints) -> Timetable:
-    lengths = np.diff(starts)
-    order = np.argsort(due_us[starts[:-1]], kind="stable") if len(clone) else np.empty(0, np.int64)
-    sorted_lengths = lengths[order]
-    sorted_starts = np.concatenate([[0], np.cumsum(sorted_lengths)]).astype(np.int64)
-    inside = np.arange(sorted_starts[-1]) - np.repeat(sorted_starts[:-1], sorted_lengths)
-    position = np.repeat(starts[:-1][order], sorted_lengths) + inside
-    return Timetable(
-        row=row[position],
-        due_us=due_us[position],
-        starts=sorted_starts,
-        clone=clone[order],
-    )

@@ -27,7 +27,7 @@ from replay.swarm.options import dials_of
 from replay.swarm.settle import Settlement, settle
 from replay.target.embedded import EmbeddedServer, open_embedded
 from replay.target.target import Target, parse_target, probe_target
-from replay.timetable import Dials, Timetable, shard_of_sessions
+from replay.timetable import Dials, shard_of_sessions
 from replay.waiter import in_thread
 from replay.workload import Workload
 
@@ -50,11 +50,6 @@ class OpenRun:
     plan_files: TemporaryDirectory[str]
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
-    @property
-    def timetable(self) -> Timetable:
-        """What is due when."""
-        return self.plan.timetable
-
     def assignment(self, *, shard: int, shards: int) -> dict[str, Any]:
         """What one worker must know; the rest it computes."""
         return {
@@ -72,7 +67,7 @@ class OpenRun:
     def begin(self) -> None:
         """Make the directory and say that everything planned is still unknown."""
         (self.path / "samples").mkdir(parents=True, exist_ok=True)
-        planned = self.timetable.statements
+        planned = self.plan.timetable.statements
         self._write(Ledger(planned=planned, unknown=planned), workers=[], ended_by=None)
 
     def end(self, *, workers: list[dict[str, Any]], ended_by: str) -> Settlement:
@@ -94,7 +89,7 @@ class OpenRun:
         self, ledger: Ledger, *, workers: list[dict[str, Any]], ended_by: str | None
     ) -> None:
         ended_at = None if ended_by is None else _iso(datetime.now(UTC))
-        copies = self.timetable.copies
+        copies = self.plan.timetable.copies
         varied = sum(worker["varied"] or 0 for worker in workers)
         write_json(
             self.path / "run.json",
@@ -116,7 +111,7 @@ class OpenRun:
                 "started_at": _iso(self.started_at),
                 "ended_at": ended_at,
                 "ended_by": ended_by,
-                "timetable": self.timetable.as_json(),
+                "timetable": self.plan.timetable.as_json(),
                 "workers": workers,
                 "variation": {
                     "mode": self.dials.vary,
@@ -161,17 +156,6 @@ def _laid_out(options: Namespace, dials: Dials) -> tuple[Workload, Plan]:
     return workload, plan
 
 
-def _written(plan: Plan, workload: Workload, run_dir: Path) -> TemporaryDirectory[str]:
-    run_dir.mkdir(parents=True, exist_ok=True)
-    files = TemporaryDirectory(prefix=".plan.", dir=run_dir.resolve())
-    try:
-        write_plan(plan, workload, Path(files.name))
-    except BaseException:
-        files.cleanup()
-        raise
-    return files
-
-
 def open_run(options: Namespace, *, host: str) -> OpenRun:
     """Check everything, start an embedded server if the host is one, and lay out the timetable.
 
@@ -195,7 +179,7 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
             url, statement_timeout_s=dials.statement_timeout_s, writes=dials.writes
         )
         facts = probe_target(target)
-        files = in_thread(lambda: _written(plan, workload, path))
+        files = in_thread(lambda: write_plan(plan, workload, path))
     except BaseException:
         if server is not None:
             server.stop()

@@ -108,10 +108,9 @@ def _plan(directory: Path) -> None:
     workload, dials = Workload(directory / "wide"), Dials(scale=2)
     began_s = time.monotonic()
     plan = build_plan(workload, dials)
-    (directory / "plan").mkdir()
-    write_plan(plan, workload, directory / "plan")
-    written_s = time.monotonic()
-    mapped = read_plan(directory / "plan")
+    with write_plan(plan, workload, directory / "plan") as files:
+        written_s = time.monotonic()
+        mapped = read_plan(Path(files))
     timetable = mapped.timetable.shard(shard_of_sessions(mapped.timetable, 2) == 0)
     texts = Variation(mapped.statements, timetable, dials, "postgres")
     Marks(mapped.statements, timetable.row, writes=False, unsupported=())
