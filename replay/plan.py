@@ -66,15 +66,13 @@ def write_plan(plan: Plan, workload: Workload, run_dir: Path) -> TemporaryDirect
 
 
 def find_plan(directory: Path, workload: Workload, dials: Dials) -> Plan:
-    """The plan in a directory or, where it was written on another machine, the same once more."""
-    if os.access(directory, os.R_OK | os.X_OK):
-        return read_plan(directory)
-    with write_plan(build_plan(workload, dials), workload, directory.parent) as own:
-        return read_plan(Path(own))
+    """Map the plan in a directory or, where it was written on another machine, the same anew.
 
-
-def read_plan(directory: Path) -> Plan:
-    """Map a plan that was written; it stays readable when the files are removed."""
+    It stays readable when the files are removed.
+    """
+    if not os.access(directory, os.R_OK | os.X_OK):
+        with write_plan(build_plan(workload, dials), workload, directory.parent) as own:
+            return find_plan(Path(own), workload, dials)
     names = [field.name for field in fields(Timetable)]
     arrays = {name: np.load(directory / f"{name}.npy", mmap_mode="r") for name in names}
     statements, texts = (

@@ -123,15 +123,13 @@ class Timetable:
 
     def peak_sessions(self) -> int:
         """Most sessions between their first and last due time at once."""
-        if not self.sessions:
-            return 0
         first = self.due_us[self.starts[:-1]]
         last = self.due_us[self.starts[1:] - 1]
         stamps = np.concatenate([first, last])
         steps = np.concatenate([np.ones_like(first), -np.ones_like(last)])
         # At equal stamps a session that opens counts before one that closes.
         order = np.lexsort((-steps, stamps))
-        return int(np.cumsum(steps[order]).max())
+        return int(np.cumsum(steps[order]).max(initial=0))
 
     @property
     def in_words(self) -> str:
@@ -142,19 +140,16 @@ class Timetable:
             f"at most {self.peak_rate():,}/s"
         )
 
-    def before(self, end_us: int) -> Timetable:
-        """The same without what is due at `end_us` or later."""
-        return self._only(self.due_us < end_us)
-
     def peak_rate(self) -> int:
         """Most statements due within one second."""
         return int(np.bincount(self.due_us // 1_000_000, minlength=1).max())
 
     def shard(self, chosen: npt.NDArray[np.bool_]) -> Timetable:
         """The same without the sessions that are not chosen."""
-        return self._only(np.repeat(chosen, np.diff(self.starts)))
+        return self.only(np.repeat(chosen, np.diff(self.starts)))
 
-    def _only(self, keep: npt.NDArray[np.bool_]) -> Timetable:
+    def only(self, keep: npt.NDArray[np.bool_]) -> Timetable:
+        """The same without the statements that are not kept."""
         lengths = np.add.reduceat(keep, self.starts[:-1], dtype=np.int64)
         some = lengths > 0
         return Timetable(
@@ -198,7 +193,7 @@ def build_timetable(statements: pa.Table, dials: Dials) -> Timetable:
     position = np.arange(starts[-1]) + np.repeat(bounds[:-1][chosen] - starts[:-1], lengths)
     due_us = ((offset_us[position] + np.repeat(shift_us, lengths)) / dials.speed).astype(np.int64)
     laid_out = Timetable(row=kept[order[position]], due_us=due_us, starts=starts, clone=clone)
-    return laid_out.before(round(dials.loop_s * 1e6)) if dials.loop_s else laid_out
+    return laid_out.only(due_us < round(dials.loop_s * 1e6)) if dials.loop_s else laid_out
 
 
 def shard_of_sessions(timetable: Timetable, shards: int) -> Ints:
@@ -207,8 +202,6 @@ def shard_of_sessions(timetable: Timetable, shards: int) -> Ints:
     A session weighs its statements, and a hundredth of one per millisecond that it stays open.
     """
     lengths = np.diff(timetable.starts)
-    if not timetable.sessions:
-        return np.empty(0, dtype=np.int64)
     first = timetable.due_us[timetable.starts[:-1]]
     last = timetable.due_us[timetable.starts[1:] - 1]
     weight = lengths + (last - first) / 100_000

@@ -20,7 +20,7 @@ from statistics import median
 import numpy as np
 
 from replay.marks import Marks
-from replay.plan import build_plan, read_plan, write_plan
+from replay.plan import build_plan, find_plan, write_plan
 from replay.run import Run
 from replay.target.embedded import EmbeddedServer
 from replay.timetable import Dials, shard_of_sessions
@@ -110,7 +110,7 @@ def _plan(directory: Path) -> None:
     plan = build_plan(workload, dials)
     with write_plan(plan, workload, directory / "plan") as files:
         written_s = time.monotonic()
-        mapped = read_plan(Path(files))
+        mapped = find_plan(Path(files), workload, dials)
     timetable = mapped.timetable.shard(shard_of_sessions(mapped.timetable, 2) == 0)
     texts = Variation(mapped.statements, timetable, dials, "postgres")
     Marks(mapped.statements, timetable.row, writes=False, unsupported=())

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replay.artefact import write_json
-from replay.plan import Plan, build_plan, find_plan, read_plan, write_plan
+from replay.plan import Plan, build_plan, find_plan, write_plan
 from replay.run import Run
 from replay.samples import FIELDS, NONE, OK, Planned, SampleStream
 from replay.swarm import settle as settling
@@ -43,7 +43,7 @@ def test_a_worker_maps_or_makes_the_plan_that_the_master_wrote(
 ) -> None:
     workload, plan, files = written(tmp_path, dials)
     directory = Path(files.name)
-    mapped = read_plan(directory)
+    mapped = find_plan(directory, workload, dials)
     files.cleanup()
     made = find_plan(directory, workload, dials)
     assert list((tmp_path / "run").iterdir()) == []
