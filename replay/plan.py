@@ -46,6 +46,7 @@ def write_plan(plan: Plan, workload: Workload, run_dir: Path) -> TemporaryDirect
     """Write a plan and the workload's texts, as they lie in memory, into a directory of a run.
 
     Raises:
+        Unreadable: the workload is damaged.
         OSError: there is no room.
     """
     run_dir.mkdir(parents=True, exist_ok=True)

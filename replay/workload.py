@@ -171,9 +171,12 @@ class Workload:
         self, schema: pa.Schema = STATEMENTS, *, rows: int = 65_536
     ) -> Iterator[pa.RecordBatch]:
         """Statements in order, a bounded number at a time; `schema` chooses columns."""
-        with pq.ParquetFile(self.statements_path) as file:
-            for batch in file.iter_batches(batch_size=rows, columns=schema.names):
-                yield batch.cast(schema)
+        try:
+            with pq.ParquetFile(self.statements_path) as file:
+                for batch in file.iter_batches(batch_size=rows, columns=schema.names):
+                    yield batch.cast(schema)
+        except (OSError, pa.ArrowException) as error:
+            raise Unreadable(f"`{self.statements_path}` is damaged") from error
 
     def templates(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Rows of templates.parquet, most time first."""
