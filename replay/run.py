@@ -195,7 +195,7 @@ class Run:
             except (OSError, pa.ArrowException) as error:
                 raise Unreadable(f"`{path}` is damaged") from error
         for path in sorted(directory.glob("*.arrows")):
-            for batch in stream_batches(path):
+            for batch in read_stream(path):
                 yield batch.select(columns)
 
     def samples(self) -> pa.Table:
@@ -203,7 +203,7 @@ class Run:
         return pa.Table.from_batches(self.sample_batches(SAMPLES.names), schema=SAMPLES)
 
 
-def stream_batches(path: Path) -> Iterator[pa.RecordBatch]:
+def read_stream(path: Path) -> Iterator[pa.RecordBatch]:
     """Batches of an Arrow stream up to its end or to where its writer died."""
     # A batch cut off in the middle: the statements in it are the ledger's `unknown`.
     with (
@@ -212,8 +212,3 @@ def stream_batches(path: Path) -> Iterator[pa.RecordBatch]:
         pa.ipc.open_stream(file) as stream,
     ):
         yield from stream
-
-
-def read_stream(path: Path) -> pa.Table:
-    """Rows of an Arrow stream up to its end or to where its writer died."""
-    return pa.Table.from_batches(stream_batches(path), schema=SAMPLES)

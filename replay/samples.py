@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from replay.artefact import sha256_of, write_table
 from replay.offsets import Ints
-from replay.run import SAMPLES, STATUSES, stream_batches
+from replay.run import SAMPLES, STATUSES, read_stream
 from replay.timetable import Timetable
 from replay.workload import coded
 
@@ -57,13 +57,7 @@ class Planned:
         )
         self._seq, self._captured_us = statements["seq"], statements["duration_us"]
 
-    def batch(
-        self,
-        rows: Rows,
-        notes: Notes,
-        *,
-        worker: str,
-    ) -> pa.RecordBatch:
+    def batch(self, rows: Rows, notes: Notes, *, worker: str) -> pa.RecordBatch:
         """Samples of schema `SAMPLES`."""
         index, clone, due_us, ready_us, sent_us, first_row_us, done_us, status, count = rows.T
         row = pa.array(self._timetable.row[index])
@@ -146,7 +140,7 @@ class SampleStream:
         parquet = self.path.with_suffix(".parquet")
         # Without room for a second copy the stream stays: it is as good, and readers know it.
         with suppress(OSError):
-            write_table(parquet, SAMPLES, stream_batches(self.path))
+            write_table(parquet, SAMPLES, read_stream(self.path))
             self.path.unlink()
             self.path = parquet
         return {"rows_written": self.rows, "sha256": sha256_of(self.path)}

@@ -72,15 +72,13 @@ class Timetable:
 
     def peak_sessions(self) -> int:
         """Most sessions between their first and last due time at once."""
-        if not self.sessions:
-            return 0
         first = self.due_us[self.starts[:-1]]
         last = self.due_us[self.starts[1:] - 1]
         stamps = np.concatenate([first, last])
         steps = np.concatenate([np.ones_like(first), -np.ones_like(last)])
         # At equal stamps a session that opens counts before one that closes.
         order = np.lexsort((-steps, stamps))
-        return int(np.cumsum(steps[order]).max())
+        return int(np.cumsum(steps[order]).max(initial=0))
 
     @property
     def in_words(self) -> str:
@@ -91,22 +89,17 @@ class Timetable:
             f"at most {self.peak_rate():,}/s"
         )
 
-    def before(self, end_us: int) -> Timetable:
-        """The same without what is due at `end_us` or later."""
-        return self._of(self.due_us < end_us)
-
     def peak_rate(self) -> int:
         """Most statements due within one second."""
         return int(np.bincount(self.due_us // 1_000_000, minlength=1).max())
 
     def shard(self, chosen: npt.NDArray[np.bool_]) -> Timetable:
         """The same without the sessions that are not chosen."""
-        return self._of(np.repeat(chosen, np.diff(self.starts)))
+        return self.only(np.repeat(chosen, np.diff(self.starts)))
 
-    def _of(self, keep: npt.NDArray[np.bool_]) -> Timetable:
-        """Some of the statements, without the sessions that have none of them."""
-        session = np.repeat(np.arange(self.sessions), np.diff(self.starts))
-        lengths = np.bincount(session[keep], minlength=self.sessions)
+    def only(self, keep: npt.NDArray[np.bool_]) -> Timetable:
+        """The same without the statements that are not kept."""
+        lengths = np.add.reduceat(keep, self.starts[:-1], dtype=np.int64)
         some = lengths > 0
         return Timetable(
             row=self.row[keep],
@@ -142,22 +135,25 @@ def build_timetable(statements: pa.Table, dials: Dials) -> Timetable:
         offset_us = without_idle(offset_us, duration_us, most_us=round(dials.max_idle_s * 1e6))
     period_us = int((offset_us + duration_us).max(initial=0))
     chosen, clone, shift_us = _clones(len(bounds) - 1, offset_us, period_us, dials)
+    first_us = ((offset_us[bounds[:-1]][chosen] + shift_us) / dials.speed).astype(np.int64)
+    turns = np.argsort(first_us, kind="stable")
+    if dials.mode == "pool":
+        turns = np.random.default_rng(dials.seed).permutation(len(chosen))
+    chosen, clone, shift_us = chosen[turns], clone[turns], shift_us[turns]
     lengths = np.diff(bounds)[chosen]
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    inside = np.arange(starts[-1]) - np.repeat(starts[:-1], lengths)
-    position = np.repeat(bounds[:-1][chosen], lengths) + inside
+    position = np.arange(starts[-1]) + np.repeat(bounds[:-1][chosen] - starts[:-1], lengths)
     row = kept[order[position]]
     if dials.mode == "pool":
         return _pooled(row, starts, clone, dials)
     due_us = ((offset_us[position] + np.repeat(shift_us, lengths)) / dials.speed).astype(np.int64)
-    thought_us = np.empty(0)
+    thought_us = np.empty(0, dtype=np.int64)
     if dials.pace == "think":
-        thought_us = think_times(offset_us, duration_us, bounds)[position] / dials.speed
-    laid_out = Timetable(
-        row=row, due_us=due_us, starts=starts, clone=clone, think_us=thought_us.astype(np.int64)
-    )
-    laid_out = _in_order(np.argsort(due_us[starts[:-1]], kind="stable"), laid_out)
-    return laid_out.before(round(dials.loop_s * 1e6)) if dials.loop_s else laid_out
+        thought_us = (think_times(offset_us, duration_us, bounds)[position] / dials.speed).astype(
+            np.int64
+        )
+    laid_out = Timetable(row=row, due_us=due_us, starts=starts, clone=clone, think_us=thought_us)
+    return laid_out.only(due_us < round(dials.loop_s * 1e6)) if dials.loop_s else laid_out
 
 
 def shard_of_sessions(timetable: Timetable, shards: int) -> Ints:
@@ -166,8 +162,6 @@ def shard_of_sessions(timetable: Timetable, shards: int) -> Ints:
     A session weighs its statements, and a hundredth of one per millisecond that it stays open.
     """
     lengths = np.diff(timetable.starts)
-    if not timetable.sessions:
-        return np.empty(0, dtype=np.int64)
     first = timetable.due_us[timetable.starts[:-1]]
     last = timetable.due_us[timetable.starts[1:] - 1]
     weight = lengths + (last - first) / 100_000
@@ -233,28 +227,11 @@ def _clones(
     return chosen, loop * copies + copy, shift_us
 
 
-def _in_order(order: Ints, laid_out: Timetable) -> Timetable:
-    """The same with the sessions in this order."""
-    lengths = np.diff(laid_out.starts)[order]
-    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    inside = np.arange(starts[-1]) - np.repeat(starts[:-1], lengths)
-    position = np.repeat(laid_out.starts[:-1][order], lengths) + inside
-    think_us = laid_out.think_us
-    return Timetable(
-        row=laid_out.row[position],
-        due_us=laid_out.due_us[position],
-        starts=starts,
-        clone=laid_out.clone[order],
-        think_us=think_us[position] if len(think_us) else think_us,
-    )
-
-
 def _pooled(row: Ints, starts: Ints, clone: Ints, dials: Dials) -> Timetable:
-    """Sessions, or statements for themselves, as a pool draws them: shuffled, and without times."""
+    """Shuffled sessions, or statements shuffled among all, as a pool draws them, without times."""
     if dials.draw == "statements":
-        clone = np.repeat(clone, np.diff(starts))
+        order = np.random.default_rng(dials.seed).permutation(len(row))
+        row, clone = row[order], np.repeat(clone, np.diff(starts))[order]
         starts = np.arange(len(row) + 1, dtype=np.int64)
-    order = np.random.default_rng(dials.seed).permutation(len(clone))
     at_once = np.zeros(len(row), dtype=np.int64)
-    laid_out = Timetable(row=row, due_us=at_once, starts=starts, clone=clone, think_us=at_once)
-    return _in_order(order, laid_out)
+    return Timetable(row=row, due_us=at_once, starts=starts, clone=clone, think_us=at_once)

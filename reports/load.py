@@ -158,7 +158,8 @@ class _Samples:
         self.directory = run / "samples"
         self.files = sorted(self.directory.glob("*.parquet"))
         self.streams = [
-            read_stream(p).select(_COLUMNS) for p in sorted(self.directory.glob("*.arrows"))
+            pa.Table.from_batches(read_stream(path), SAMPLES).select(_COLUMNS)
+            for path in sorted(self.directory.glob("*.arrows"))
         ]
 
     def column(self, name: str) -> pa.ChunkedArray:

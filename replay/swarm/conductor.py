@@ -105,7 +105,7 @@ class Conductor:
     def _assign(self, run: OpenRun) -> None:
         self._crew = Crew(self._client_ids())
         workers = len(self._crew)
-        words = in_words(run.timetable, run.dials)
+        words = in_words(run.plan.timetable, run.dials)
         logger.info("run %s: %s, %d worker(s)", run.run_id, words, workers)
         for worker in self._crew:
             assignment = run.assignment(shard=worker.shard, shards=workers)
@@ -218,11 +218,11 @@ class Conductor:
         if self.run is None or not self._options.no_tables:
             return
         total = self._environment.stats.total
-        length_s = self.run.timetable.length_us / 1e6
+        length_s = self.run.plan.timetable.length_us / 1e6
         elapsed_s = max(0.0, time.monotonic() - self._zero_s)
         self._progress(
             f"{min(1.0, elapsed_s / (length_s or 1)):.0%} {elapsed_s:.0f} of {length_s:.0f} s, "
-            f"{total.num_requests:,} of {self.run.timetable.statements:,} statements ended, "
+            f"{total.num_requests:,} of {self.run.plan.timetable.statements:,} statements ended, "
             f"{total.num_failures:,} errors"
         )
 

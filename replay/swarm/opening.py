@@ -52,11 +52,6 @@ class OpenRun:
     plan_files: TemporaryDirectory[str]
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
-    @property
-    def timetable(self) -> Timetable:
-        """What is due when."""
-        return self.plan.timetable
-
     def assignment(self, *, shard: int, shards: int) -> dict[str, Any]:
         """What one worker must know; the rest it computes."""
         return {
@@ -74,7 +69,7 @@ class OpenRun:
     def begin(self) -> None:
         """Make the directory and say that everything planned is still unknown."""
         (self.path / "samples").mkdir(parents=True, exist_ok=True)
-        planned = 0 if self.dials.endless else self.timetable.statements
+        planned = 0 if self.dials.endless else self.plan.timetable.statements
         self._write(Ledger(planned=planned, unknown=planned), workers=[], ended_by=None)
 
     def end(self, *, workers: list[dict[str, Any]], ended_by: str) -> Settlement:
@@ -103,7 +98,7 @@ class OpenRun:
         self, ledger: Ledger, *, workers: list[dict[str, Any]], ended_by: str | None
     ) -> None:
         ended_at = None if ended_by is None else _iso(datetime.now(UTC))
-        copies = self.timetable.copies
+        copies = self.plan.timetable.copies
         varied = sum(worker["varied"] or 0 for worker in workers)
         write_json(
             self.path / "run.json",
@@ -125,7 +120,7 @@ class OpenRun:
                 "started_at": _iso(self.started_at),
                 "ended_at": ended_at,
                 "ended_by": ended_by,
-                "timetable": _shape(self.timetable, self.dials),
+                "timetable": _shape(self.plan.timetable, self.dials),
                 "workers": workers,
                 "variation": {
                     "mode": self.dials.vary,
@@ -191,17 +186,6 @@ def _laid_out(options: Namespace, dials: Dials) -> tuple[Workload, Plan]:
     return workload, plan
 
 
-def _written(plan: Plan, workload: Workload, run_dir: Path) -> TemporaryDirectory[str]:
-    run_dir.mkdir(parents=True, exist_ok=True)
-    files = TemporaryDirectory(prefix=".plan.", dir=run_dir.resolve())
-    try:
-        write_plan(plan, workload, Path(files.name))
-    except BaseException:
-        files.cleanup()
-        raise
-    return files
-
-
 def open_run(options: Namespace, *, host: str) -> OpenRun:
     """Check everything, start an embedded server if the host is one, and lay out the timetable.
 
@@ -225,7 +209,7 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
             url, statement_timeout_s=dials.statement_timeout_s, writes=dials.writes
         )
         facts = probe_target(target)
-        files = in_thread(lambda: _written(plan, workload, path))
+        files = in_thread(lambda: write_plan(plan, workload, path))
     except BaseException:
         if server is not None:
             server.stop()

@@ -21,7 +21,7 @@ import numpy as np
 
 from replay.dials import Dials
 from replay.marks import Marks
-from replay.plan import build_plan, read_plan, write_plan
+from replay.plan import build_plan, find_plan, write_plan
 from replay.run import Run
 from replay.target.embedded import EmbeddedServer
 from replay.timetable import shard_of_sessions
@@ -109,10 +109,9 @@ def _plan(directory: Path) -> None:
     workload, dials = Workload(directory / "wide"), Dials(scale=2)
     began_s = time.monotonic()
     plan = build_plan(workload, dials)
-    (directory / "plan").mkdir()
-    write_plan(plan, workload, directory / "plan")
-    written_s = time.monotonic()
-    mapped = read_plan(directory / "plan")
+    with write_plan(plan, workload, directory / "plan") as files:
+        written_s = time.monotonic()
+        mapped = find_plan(Path(files), workload, dials)
     timetable = mapped.timetable.shard(shard_of_sessions(mapped.timetable, 2) == 0)
     texts = Variation(mapped.statements, timetable, dials, "postgres")
     Marks(mapped.statements, timetable.row, writes=False, unsupported=())
