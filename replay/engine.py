@@ -105,6 +105,11 @@ class Engine:
         """Sessions that have begun and not ended."""
         return len(self._sessions)
 
+    @property
+    def in_flight(self) -> int:
+        """Statements sent and not answered."""
+        return len(self._flights)
+
     def play(self, *, zero_ns: int) -> None:
         """Start; `zero_ns` is the run's zero on `time.monotonic_ns`, best in the near future."""
         self._zero_ns = zero_ns

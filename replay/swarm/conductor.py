@@ -23,6 +23,7 @@ from gevent.event import Event
 from replay.errors import ExitCode, FourstepError, describe
 from replay.progress import Progress
 from replay.swarm import messages
+from replay.swarm.board import Board
 from replay.swarm.crew import Crew, Worker
 from replay.swarm.interrupts import Interrupts
 from replay.swarm.opening import OpenRun, open_run
@@ -66,14 +67,24 @@ class Conductor:
         self._exit_code = ExitCode.DONE
         self._interrupts: Interrupts | None = None
         self.run: OpenRun | None = None
+        self.board: Board | None = None
         self.state = State.IDLE
         self._runner.register_message(messages.READY, self._on_ready)
         self._runner.register_message(messages.DONE, self._on_done)
+        self._runner.register_message(messages.LIVE, self._on_live)
 
     @property
     def worker_count(self) -> int:
         """Workers of this run, or those that could take part in one."""
         return len(self._crew) if self.run is not None else len(self._client_ids())
+
+    @property
+    def share(self) -> float:
+        """Of the timetable's length, how much has passed."""
+        if self.run is None or self.state in (State.OPENING, State.LOADING):
+            return 0.0
+        elapsed_us = (time.monotonic() - self._zero_s) * 1e6
+        return min(1.0, max(0.0, elapsed_us / (self.run.timetable.length_us or 1)))
 
     def rearm(self) -> None:
         """Forget the last run: Locust starts another."""
@@ -96,6 +107,8 @@ class Conductor:
                 opened.close()
                 return
             self.run = opened
+            lag_budget_us = opened.dials.lag_budget_ms * 1_000
+            self.board = Board(opened.labels, lag_budget_us=lag_budget_us)
             opened.begin()
         except (FourstepError, OSError) as error:
             self._fail(describe(error), getattr(error, "exit_code", ExitCode.UNREADABLE))
@@ -205,22 +218,22 @@ class Conductor:
         if data.get("failure"):
             self.drain("disk-full")
 
+    def _on_live(self, *, msg: Any, **_: object) -> None:  # noqa: ANN401  Locust's message
+        data = messages.checked(messages.LIVE, msg.data)
+        worker = self._sender(msg, data)
+        if data is not None and worker is not None and self.board is not None:
+            self.board.take(worker.shard, data)
+
     def _sender(self, msg: Any, data: Mapping[str, Any] | None) -> Worker | None:  # noqa: ANN401
         if data is None or self.run is None or data["run_id"] != self.run.run_id:
             return None
         return self._crew.sender(str(msg.node_id), data["shard"])
 
     def _show_progress(self) -> None:
-        if self.run is None or not self._options.no_tables:
-            return
-        total = self._environment.stats.total
-        length_s = self.run.timetable.length_us / 1e6
-        elapsed_s = max(0.0, time.monotonic() - self._zero_s)
-        self._progress(
-            f"{min(1.0, elapsed_s / (length_s or 1)):.0%} {elapsed_s:.0f} of {length_s:.0f} s, "
-            f"{total.num_requests:,} of {self.run.timetable.statements:,} statements ended, "
-            f"{total.num_failures:,} errors"
-        )
+        options = self._options
+        tables = (options.headless or options.print_stats) and not options.only_summary
+        if self.board is not None and (options.no_tables or not tables):
+            self._progress(self.board.line(self.share))
 
     def _notice_lost(self) -> None:
         clients = getattr(self._runner, "clients", None)

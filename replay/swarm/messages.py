@@ -17,6 +17,8 @@ GO = "fourstep_go"
 """master → worker: `run_id, zero_epoch_s`"""
 DRAIN = "fourstep_drain"
 """master → worker: `run_id, grace_s`"""
+LIVE = "fourstep_live"
+"""worker → master, once a second: `run_id, shard, due, in_flight, open_sessions, counts`"""
 DONE = "fourstep_done"
 """worker → master: `run_id, shard` and the fields of `workers` in run.json"""
 
@@ -34,6 +36,11 @@ _FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
     READY: {"run_id": str, "shard": int},
     GO: {"run_id": str, "zero_epoch_s": (int, float)},
     DRAIN: {"run_id": str, "grace_s": (int, float)},
+    LIVE: {
+        "run_id": str,
+        **dict.fromkeys(("shard", "due", "in_flight", "open_sessions"), int),
+        "counts": list,
+    },
     DONE: {
         **dict.fromkeys(("run_id", "sha256"), str),
         **dict.fromkeys(("shard", "statements", "rows_written", "varied"), int),

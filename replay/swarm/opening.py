@@ -25,6 +25,7 @@ from replay.run import SCHEMA_VERSION, Ledger, Run
 from replay.samples import RESERVES
 from replay.swarm.options import dials_of
 from replay.swarm.settle import Settlement, settle
+from replay.swarm.statistics import Label, groups_of, labels_of
 from replay.target.embedded import EmbeddedServer, open_embedded
 from replay.target.target import Target, parse_target, probe_target
 from replay.timetable import Dials, Timetable, build_timetable, shard_of_sessions
@@ -48,6 +49,8 @@ class OpenRun:
     server: EmbeddedServer | None
     statements: pa.Table
     timetable: Timetable
+    labels: list[Label]
+    """Groups of statements in live figures."""
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def assignment(self, *, shard: int, shards: int) -> dict[str, Any]:
@@ -192,6 +195,7 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
         server=server,
         statements=statements,
         timetable=timetable,
+        labels=in_thread(lambda: groups_of(labels_of(workload))),
     )
 
 

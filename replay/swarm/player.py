@@ -15,15 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import gevent
+import numpy as np
 import pyarrow as pa
 
 from replay.engine import Engine
 from replay.errors import FourstepError, Unreadable, describe
+from replay.live import Feed
 from replay.offsets import Ints
-from replay.samples import SampleStream, describe_planned
+from replay.samples import Notes, Rows, SampleStream, describe_planned
 from replay.swarm import messages
 from replay.swarm.interrupts import Interrupts
-from replay.swarm.statistics import Label, Statistics, labels_of
+from replay.swarm.statistics import Label, Statistics, groups_of, labels_of
 from replay.target.target import parse_target
 from replay.timetable import Dials, Timetable, build_timetable, shard_of_sessions
 from replay.variation import Variation
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
 logger = logging.getLogger(__name__)
+
+_TELL_EVERY_S = 1.0
 
 
 class Player:
@@ -78,6 +82,13 @@ class Player:
             # A thread of its own: heartbeats go on while a large workload is read.
             shard = in_thread(lambda: _load(data))
             dials = Dials(**data["dials"])
+            statistics = Statistics(self._environment, shard.codes, shard.labels)
+
+            def on_rows(rows: Rows, notes: Notes) -> None:
+                shard.feed.count(rows, notes)
+                statistics.add(rows, notes)
+
+            self._feed = shard.feed
             self.engine = Engine(
                 shard.timetable,
                 shard.statements,
@@ -91,7 +102,7 @@ class Player:
                 unsupported=shard.unsupported,
                 stream=shard.stream,
                 variation=shard.variation,
-                on_rows=Statistics(self._environment, shard.codes, shard.labels).add,
+                on_rows=on_rows,
             )
             answer["statements"] = shard.timetable.statements
         except (FourstepError, OSError) as error:
@@ -106,8 +117,9 @@ class Player:
         if data is None or data["run_id"] != self._run_id or self.engine is None:
             return
         wait_s = data["zero_epoch_s"] - time.time()
-        self.engine.play(zero_ns=time.monotonic_ns() + round(wait_s * 1e9))
-        gevent.spawn(self._report_end, self.engine)
+        zero_ns = time.monotonic_ns() + round(wait_s * 1e9)
+        self.engine.play(zero_ns=zero_ns)
+        gevent.spawn(self._report, self.engine, zero_ns)
         if self._separate:
             # Ctrl-C reaches every process of a terminal: a worker drains, the master ends it.
             self._interrupts = Interrupts(partial(self.engine.drain, grace_s=0), signal.SIGINT)
@@ -117,8 +129,15 @@ class Player:
         if data is not None and data["run_id"] == self._run_id and self.engine is not None:
             self.engine.drain(grace_s=data["grace_s"])
 
-    def _report_end(self, engine: Engine) -> None:
-        engine.finished.wait()
+    def _tell(self, engine: Engine, zero_ns: int) -> None:
+        figures = self._feed.take(now_us=(time.monotonic_ns() - zero_ns) // 1_000)
+        figures |= {"in_flight": engine.in_flight, "open_sessions": engine.open_sessions}
+        self._send(messages.LIVE, {"run_id": self._run_id, "shard": self._shard, **figures})
+
+    def _report(self, engine: Engine, zero_ns: int) -> None:
+        while not engine.finished.wait(_TELL_EVERY_S):
+            self._tell(engine, zero_ns)
+        self._tell(engine, zero_ns)
         if self._interrupts is not None:
             self._interrupts.release()
         strain = engine.strain
@@ -149,9 +168,10 @@ class _Shard:
     stream: SampleStream
     variation: Variation
     unsupported: frozenset[str]
+    feed: Feed
     codes: Ints
     labels: list[Label]
-    """Of Locust's statistics: a place in `labels` for each planned statement."""
+    """Of statistics: a place in `labels` for each planned statement."""
 
 
 def _load(data: Mapping[str, Any]) -> _Shard:
@@ -167,20 +187,26 @@ def _load(data: Mapping[str, Any]) -> _Shard:
     timetable = whole.shard(shard_of_sessions(whole, data["shards"]) == data["shard"])
     templates = statements["template_id"].combine_chunks().dictionary_encode()
     labels = labels_of(workload)
+    groups = groups_of(labels)
+    place = {label: number for number, label in enumerate(groups)}
+    places = [place[labels[template_id]] for template_id in templates.dictionary.to_pylist()]
+    codes = np.array(places, dtype=np.int64)[templates.indices.to_numpy()[timetable.row]]
+    planned = describe_planned(timetable, statements)
     return _Shard(
         timetable=timetable,
         statements=statements,
         stream=SampleStream(
             Path(data["run_dir"]) / "samples",
             worker=f"w{data['shard']}",
-            planned=describe_planned(timetable, statements),
+            planned=planned,
         ),
         variation=Variation(
             statements, timetable, dials, dialect=str(workload.manifest["dialect"])
         ),
         unsupported=_unsupported_templates(workload),
-        codes=templates.indices.to_numpy()[timetable.row],
-        labels=[labels[template_id] for template_id in templates.dictionary.to_pylist()],
+        feed=Feed(planned, codes, groups=len(groups)),
+        codes=codes,
+        labels=groups,
     )
 
 
