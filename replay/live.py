@@ -1,8 +1,7 @@
-"""Live figures of a run, counted on its workers: delays, errors, 1.0's times beside 2.0's.
+"""Live figures, counted on workers: delays, errors, and 1.0's times beside 2.0's.
 
-All of it is one array of counts, so parts add up to the whole. Its rows are histograms: two of
-delays, one that counts ends, and three of times for each group of statements. Their buckets are
-fixed and logarithmic: a percentile of them is within 3 % of the exact one.
+All of it is one array of counts, so parts add up to the whole. Its rows are histograms with fixed
+logarithmic buckets: a percentile from them is within 3 % of the exact one.
 """
 
 from __future__ import annotations
@@ -19,21 +18,19 @@ from replay.offsets import Ints
 
 BUCKETS = 400
 """The first holds times below a microsecond, the last those beyond three hours."""
-_RATIO = 1.06
-
 LAG, BACKLOG, ENDS, GROUPS = range(4)
-"""Rows: the tool's delay sent − max(due, ready), 2.0's delay ready − due where positive, ends, and
-the first of the groups'. In the row of ends stand all statements and then errors by cause."""
+"""Rows: the tool's delay, sent − max(due, ready); 2.0's, ready − due where positive; counts of what
+ended and then of errors by cause; and the first row of the groups of statements."""
 CAPTURED, RESPONSE, SERVICE = range(3)
 """Rows of a group, of what ended ok and was timed by 1.0: there, done − due, done − sent."""
+GAUGES = ("due", "in_flight", "open_sessions")
 CAUSES = {
-    "08": "connection", "0A": "unsupported", "22": "data", "25": "transaction", "28": "login",
-    "40": "rolled back", "42": "names or syntax", "53": "resources", "54": "limits",
-    "55": "in use", "57": "cancelled", "XX": "internal", "": "other",
+    "08": "connection", "22": "data", "28": "login", "40": "rolled back", "42": "names or syntax",
+    "53": "resources", "57": "cancelled", "": "other",
 }  # fmt: skip
 """Classes of SQLSTATE in words."""
 _PLACES = {sqlclass: place for place, sqlclass in enumerate(CAUSES, start=1)}
-_MOST = 2**40
+_RATIO = 1.06
 
 
 def figures(groups: int) -> Ints:
@@ -44,8 +41,8 @@ def figures(groups: int) -> Ints:
 def percentiles_us(counts: Ints, share: float) -> npt.NDArray[np.float64]:
     """The least time that `share` of those in each last axis do not exceed; NaN without any."""
     so_far = counts.cumsum(axis=-1)
-    rank = np.ceil(share * so_far[..., -1:] - 1e-9)
-    bucket = (so_far >= rank).argmax(axis=-1)
+    # A share of a whole number may come out a hair above the whole number that it is.
+    bucket = (so_far >= np.ceil(share * so_far[..., -1:] - 1e-9)).argmax(axis=-1)
     times_us = np.where(bucket, _RATIO ** (bucket - 0.5), 0.0)
     return np.where(so_far[..., -1], times_us, np.nan)
 
@@ -60,50 +57,45 @@ def unpack(packed: object, *, groups: int) -> Ints:
     """The inverse of `pack`.
 
     Raises:
-        ValueError, TypeError, OverflowError: it is nothing that `pack` gives.
+        ValueError, TypeError, OverflowError, IndexError: it is nothing that `pack` gives.
     """
     told, counts = np.array(packed, dtype=np.int64), figures(groups)
-    if (
-        told.ndim != 2
-        or len(told) != 2
-        or ((told < 0) | (told > [[counts.size - 1], [_MOST]])).any()
-    ):
-        raise ValueError("not places and counts")
-    np.add.at(counts.reshape(-1), told[0], told[1])
+    if (told < 0).any():
+        raise ValueError("neither a place nor a count")
+    places, numbers = told
+    np.add.at(counts.reshape(-1), places, numbers)
     return counts
 
 
 class Feed:
-    """Counts a worker's samples, and hands over what was counted since it last did."""
+    """Counts a worker's samples, and hands over what it counted since it last did."""
 
     def __init__(self, planned: samples.Planned, codes: Ints, *, groups: int) -> None:
         """`codes` holds the group of each planned statement."""
+        self.max_lag_us = 0
         self._due_us = np.sort(planned.due_us)
-        self._captured_us = pa.compute.fill_null(planned.captured_us, samples.NONE).to_numpy(
-            zero_copy_only=False
-        )
-        self._codes = codes
-        self._groups = groups
+        captured_us = pa.compute.fill_null(planned.captured_us, samples.NONE)
+        self._captured_us = captured_us.to_numpy(zero_copy_only=False)
+        self.codes = codes
         self._counts = figures(groups)
 
     def count(self, rows: samples.Rows, notes: samples.Notes) -> None:
         """Add statements that ended."""
-        sent = rows[rows[:, samples.SENT_US] != samples.NONE]
-        due_us, ready_us = sent[:, samples.DUE_US], sent[:, samples.READY_US]
-        self._add(LAG, sent[:, samples.SENT_US] - np.maximum(due_us, ready_us))
-        self._add(BACKLOG, ready_us - due_us)
-        status = rows[:, samples.STATUS] % samples.DIVERGED
+        index, due_us, ready_us, sent_us, _, done_us, status, _ = rows.T
+        sent, status = sent_us != samples.NONE, status % samples.DIVERGED
+        lag_us = (sent_us - np.maximum(due_us, ready_us))[sent]
+        self.max_lag_us = max(self.max_lag_us, int(lag_us.max(initial=0)))
+        self._add(LAG, lag_us)
+        self._add(BACKLOG, (ready_us - due_us)[sent])
         self._counts[ENDS, 0] += len(rows)
-        for index in rows[(status == samples.ERROR) | (status == samples.TIMEOUT), 0].tolist():
-            sqlstate = notes[index][0] if index in notes else None
+        for each in index[(status == samples.ERROR) | (status == samples.TIMEOUT)].tolist():
+            sqlstate = notes[each][0] if each in notes else None
             self._counts[ENDS, _PLACES.get((sqlstate or "")[:2], len(CAUSES))] += 1
-        captured_us = self._captured_us[rows[:, samples.INDEX]]
+        captured_us = self._captured_us[index]
         timed = (status == samples.OK) & (captured_us != samples.NONE)
-        rows, done_us = rows[timed], rows[timed, samples.DONE_US]
-        first = GROUPS + 3 * self._codes[rows[:, samples.INDEX]]
-        self._add(first + CAPTURED, captured_us[timed])
-        self._add(first + RESPONSE, done_us - rows[:, samples.DUE_US])
-        self._add(first + SERVICE, done_us - rows[:, samples.SENT_US])
+        first = GROUPS + 3 * self.codes[index[timed]]
+        for row, times_us in enumerate((captured_us, done_us - due_us, done_us - sent_us)):
+            self._add(first + row, times_us[timed])
 
     def _add(self, row: int | Ints, times_us: Ints) -> None:
         bucket = np.log(np.maximum(times_us, 1)) / math.log(_RATIO) + 1
@@ -112,6 +104,5 @@ class Feed:
 
     def take(self, *, now_us: int) -> dict[str, Any]:
         """How many statements are `due` by now in all, and the `counts` since the last call."""
-        counts, self._counts = self._counts, figures(self._groups)
-        due = int(np.searchsorted(self._due_us, now_us, side="right"))
-        return {"due": due, "counts": pack(counts)}
+        counts, self._counts = self._counts, np.zeros_like(self._counts)
+        return {"due": int(np.searchsorted(self._due_us, now_us, "right")), "counts": pack(counts)}

@@ -23,7 +23,6 @@ from gevent.event import Event
 from replay.errors import ExitCode, FourstepError, describe
 from replay.progress import Progress
 from replay.swarm import messages
-from replay.swarm.board import Board
 from replay.swarm.crew import Crew, Worker
 from replay.swarm.interrupts import Interrupts
 from replay.swarm.opening import OpenRun, open_run
@@ -60,14 +59,12 @@ class Conductor:
         self._runner = cast(Any, environment.runner)
         self._crew = Crew()
         self._since_s = 0.0
-        self._zero_s = 0.0
         self._progress = Progress()
         self._ended_by = "done"
         self._ended = Event()
         self._exit_code = ExitCode.DONE
         self._interrupts: Interrupts | None = None
         self.run: OpenRun | None = None
-        self.board: Board | None = None
         self.state = State.IDLE
         self._runner.register_message(messages.READY, self._on_ready)
         self._runner.register_message(messages.DONE, self._on_done)
@@ -77,14 +74,6 @@ class Conductor:
     def worker_count(self) -> int:
         """Workers of this run, or those that could take part in one."""
         return len(self._crew) if self.run is not None else len(self._client_ids())
-
-    @property
-    def share(self) -> float:
-        """Of the timetable's length, how much has passed."""
-        if self.run is None or self.state in (State.OPENING, State.LOADING):
-            return 0.0
-        elapsed_us = (time.monotonic() - self._zero_s) * 1e6
-        return min(1.0, max(0.0, elapsed_us / (self.run.timetable.length_us or 1)))
 
     def rearm(self) -> None:
         """Forget the last run: Locust starts another."""
@@ -107,8 +96,6 @@ class Conductor:
                 opened.close()
                 return
             self.run = opened
-            lag_budget_us = opened.dials.lag_budget_ms * 1_000
-            self.board = Board(opened.labels, lag_budget_us=lag_budget_us)
             opened.begin()
         except (FourstepError, OSError) as error:
             self._fail(describe(error), getattr(error, "exit_code", ExitCode.UNREADABLE))
@@ -189,7 +176,7 @@ class Conductor:
         if self._crew.ready:
             zero = {"run_id": self.run.run_id, "zero_epoch_s": time.time() + LEAD_S}
             self._enter(State.PLAYING)
-            self._zero_s = time.monotonic() + LEAD_S
+            self.run.board.zero_s = time.monotonic() + LEAD_S
             for worker in self._crew:
                 self._send(messages.GO, zero, worker)
         elif time.monotonic() - self._since_s > LOAD_TIMEOUT_S:
@@ -221,8 +208,8 @@ class Conductor:
     def _on_live(self, *, msg: Any, **_: object) -> None:  # noqa: ANN401  Locust's message
         data = messages.checked(messages.LIVE, msg.data)
         worker = self._sender(msg, data)
-        if data is not None and worker is not None and self.board is not None:
-            self.board.take(worker.shard, data)
+        if data is not None and worker is not None and self.run is not None:
+            self.run.board.take(worker.shard, data)
 
     def _sender(self, msg: Any, data: Mapping[str, Any] | None) -> Worker | None:  # noqa: ANN401
         if data is None or self.run is None or data["run_id"] != self.run.run_id:
@@ -232,8 +219,8 @@ class Conductor:
     def _show_progress(self) -> None:
         options = self._options
         tables = (options.headless or options.print_stats) and not options.only_summary
-        if self.board is not None and (options.no_tables or not tables):
-            self._progress(self.board.line(self.share))
+        if self.run is not None and (options.no_tables or not tables):
+            self._progress(self.run.board.line())
 
     def _notice_lost(self) -> None:
         clients = getattr(self._runner, "clients", None)

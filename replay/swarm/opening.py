@@ -23,9 +23,10 @@ from replay.demo.bundle import bundled_workload
 from replay.errors import Unreadable, UsageError
 from replay.run import SCHEMA_VERSION, Ledger, Run
 from replay.samples import RESERVES
+from replay.swarm.board import Board
 from replay.swarm.options import dials_of
 from replay.swarm.settle import Settlement, settle
-from replay.swarm.statistics import Label, groups_of, labels_of
+from replay.swarm.statistics import labels_of
 from replay.target.embedded import EmbeddedServer, open_embedded
 from replay.target.target import Target, parse_target, probe_target
 from replay.timetable import Dials, Timetable, build_timetable, shard_of_sessions
@@ -49,8 +50,7 @@ class OpenRun:
     server: EmbeddedServer | None
     statements: pa.Table
     timetable: Timetable
-    labels: list[Label]
-    """Groups of statements in live figures."""
+    board: Board
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def assignment(self, *, shard: int, shards: int) -> dict[str, Any]:
@@ -170,6 +170,7 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
     path = _free_directory(options.run_dir, run_id)
     # In a thread of its own: heartbeats of workers and the web page go on.
     workload, statements, timetable = in_thread(lambda: _laid_out(options, dials))
+    groups = list(dict.fromkeys(in_thread(lambda: labels_of(workload)).values()))
     url = host
     server = open_embedded(url)
     try:
@@ -195,7 +196,7 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
         server=server,
         statements=statements,
         timetable=timetable,
-        labels=in_thread(lambda: groups_of(labels_of(workload))),
+        board=Board(groups, length_us=timetable.length_us, lag_budget_ms=dials.lag_budget_ms),
     )
 
 

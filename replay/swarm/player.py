@@ -21,11 +21,10 @@ import pyarrow as pa
 from replay.engine import Engine
 from replay.errors import FourstepError, Unreadable, describe
 from replay.live import Feed
-from replay.offsets import Ints
-from replay.samples import Notes, Rows, SampleStream, describe_planned
+from replay.samples import SampleStream, describe_planned
 from replay.swarm import messages
 from replay.swarm.interrupts import Interrupts
-from replay.swarm.statistics import Label, Statistics, groups_of, labels_of
+from replay.swarm.statistics import Label, Statistics, labels_of
 from replay.target.target import parse_target
 from replay.timetable import Dials, Timetable, build_timetable, shard_of_sessions
 from replay.variation import Variation
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
 logger = logging.getLogger(__name__)
-
-_TELL_EVERY_S = 1.0
 
 
 class Player:
@@ -82,12 +79,7 @@ class Player:
             # A thread of its own: heartbeats go on while a large workload is read.
             shard = in_thread(lambda: _load(data))
             dials = Dials(**data["dials"])
-            statistics = Statistics(self._environment, shard.codes, shard.labels)
-
-            def on_rows(rows: Rows, notes: Notes) -> None:
-                shard.feed.count(rows, notes)
-                statistics.add(rows, notes)
-
+            statistics = Statistics(self._environment, shard.feed.codes, shard.labels)
             self._feed = shard.feed
             self.engine = Engine(
                 shard.timetable,
@@ -102,7 +94,7 @@ class Player:
                 unsupported=shard.unsupported,
                 stream=shard.stream,
                 variation=shard.variation,
-                on_rows=on_rows,
+                on_rows=(shard.feed.count, statistics.add),
             )
             answer["statements"] = shard.timetable.statements
         except (FourstepError, OSError) as error:
@@ -129,15 +121,13 @@ class Player:
         if data is not None and data["run_id"] == self._run_id and self.engine is not None:
             self.engine.drain(grace_s=data["grace_s"])
 
-    def _tell(self, engine: Engine, zero_ns: int) -> None:
-        figures = self._feed.take(now_us=(time.monotonic_ns() - zero_ns) // 1_000)
-        figures |= {"in_flight": engine.in_flight, "open_sessions": engine.open_sessions}
-        self._send(messages.LIVE, {"run_id": self._run_id, "shard": self._shard, **figures})
-
     def _report(self, engine: Engine, zero_ns: int) -> None:
-        while not engine.finished.wait(_TELL_EVERY_S):
-            self._tell(engine, zero_ns)
-        self._tell(engine, zero_ns)
+        ended = False
+        while not ended:
+            ended = engine.finished.wait(timeout=1)
+            told = {"run_id": self._run_id, "shard": self._shard, **engine.gauges}
+            told |= self._feed.take(now_us=(time.monotonic_ns() - zero_ns) // 1_000)
+            self._send(messages.LIVE, told)
         if self._interrupts is not None:
             self._interrupts.release()
         strain = engine.strain
@@ -148,7 +138,7 @@ class Player:
                 "shard": self._shard,
                 "statements": engine.planned,
                 "varied": engine.variation.varied,
-                "max_lag_us": engine.max_lag_us,
+                "max_lag_us": self._feed.max_lag_us,
                 "cpu_p95": strain.cpu_p95,
                 "starved_p99_us": strain.starved_p99_us,
                 "starved_max_us": strain.starved_max_us,
@@ -169,9 +159,7 @@ class _Shard:
     variation: Variation
     unsupported: frozenset[str]
     feed: Feed
-    codes: Ints
     labels: list[Label]
-    """Of statistics: a place in `labels` for each planned statement."""
 
 
 def _load(data: Mapping[str, Any]) -> _Shard:
@@ -187,10 +175,9 @@ def _load(data: Mapping[str, Any]) -> _Shard:
     timetable = whole.shard(shard_of_sessions(whole, data["shards"]) == data["shard"])
     templates = statements["template_id"].combine_chunks().dictionary_encode()
     labels = labels_of(workload)
-    groups = groups_of(labels)
-    place = {label: number for number, label in enumerate(groups)}
-    places = [place[labels[template_id]] for template_id in templates.dictionary.to_pylist()]
-    codes = np.array(places, dtype=np.int64)[templates.indices.to_numpy()[timetable.row]]
+    groups = list(dict.fromkeys(labels.values()))
+    code = np.array([groups.index(labels[each]) for each in templates.dictionary.to_pylist()])
+    codes = code[templates.indices.to_numpy()[timetable.row]]
     planned = describe_planned(timetable, statements)
     return _Shard(
         timetable=timetable,
@@ -205,7 +192,6 @@ def _load(data: Mapping[str, Any]) -> _Shard:
         ),
         unsupported=_unsupported_templates(workload),
         feed=Feed(planned, codes, groups=len(groups)),
-        codes=codes,
         labels=groups,
     )
 

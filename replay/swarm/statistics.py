@@ -116,11 +116,6 @@ def labels_of(workload: Workload) -> dict[str, Label]:
     return labels
 
 
-def groups_of(labels: Mapping[str, Label]) -> list[Label]:
-    """The different ones, in an order that every process finds."""
-    return list(dict.fromkeys(labels.values()))
-
-
 def _entry(name: str, kind: str, service_ms: Any, *, failures: int) -> locust_stats.StatsEntry:  # noqa: ANN401
     """As a worker would report these times to its master."""
     entry = locust_stats.StatsEntry(cast(Any, None), name, kind)
