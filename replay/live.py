@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from replay import samples
 from replay.offsets import Ints
+from replay.timetable import Timetable
 
 BUCKETS = 400
 """The first holds times below a microsecond, the last those beyond three hours."""
@@ -31,6 +33,7 @@ CAUSES = {
 """Classes of SQLSTATE in words."""
 _PLACES = {sqlclass: place for place, sqlclass in enumerate(CAUSES, start=1)}
 _RATIO = 1.06
+_DUE_EVERY_US = 100_000
 
 
 def figures(groups: int) -> Ints:
@@ -70,12 +73,14 @@ def unpack(packed: object, *, groups: int) -> Ints:
 class Feed:
     """Counts a worker's samples, and hands over what it counted since it last did."""
 
-    def __init__(self, planned: samples.Planned, codes: Ints, *, groups: int) -> None:
-        """`codes` holds the group of each planned statement."""
+    def __init__(
+        self, timetable: Timetable, captured_us: pa.ChunkedArray, codes: Ints, *, groups: int
+    ) -> None:
+        """`captured_us` is by row of the workload; `codes` holds planned statements' groups."""
         self.max_lag_us = 0
-        self._due_us = np.sort(planned.due_us)
-        captured_us = pa.compute.fill_null(planned.captured_us, samples.NONE)
-        self._captured_us = captured_us.to_numpy(zero_copy_only=False)
+        self._due = np.bincount(timetable.due_us // _DUE_EVERY_US).cumsum()
+        self._row = timetable.row
+        self._captured_us = captured_us
         self.codes = codes
         self._counts = figures(groups)
 
@@ -91,7 +96,8 @@ class Feed:
         for each in index[(status == samples.ERROR) | (status == samples.TIMEOUT)].tolist():
             sqlstate = notes[each][0] if each in notes else None
             self._counts[ENDS, _PLACES.get((sqlstate or "")[:2], len(CAUSES))] += 1
-        captured_us = self._captured_us[index]
+        found = pc.fill_null(self._captured_us.take(pa.array(self._row[index])), samples.NONE)
+        captured_us = found.to_numpy()
         timed = (status == samples.OK) & (captured_us != samples.NONE)
         first = GROUPS + 3 * self.codes[index[timed]]
         for row, times_us in enumerate((captured_us, done_us - due_us, done_us - sent_us)):
@@ -105,4 +111,5 @@ class Feed:
     def take(self, *, now_us: int) -> dict[str, Any]:
         """How many statements are `due` by now in all, and the `counts` since the last call."""
         counts, self._counts = self._counts, np.zeros_like(self._counts)
-        return {"due": int(np.searchsorted(self._due_us, now_us, "right")), "counts": pack(counts)}
+        due = self._due[min(max(0, now_us) // _DUE_EVERY_US, len(self._due) - 1)]
+        return {"due": int(due), "counts": pack(counts)}

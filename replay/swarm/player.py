@@ -17,19 +17,21 @@ from typing import TYPE_CHECKING, Any, cast
 import gevent
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from replay.engine import Engine
 from replay.errors import FourstepError, Unreadable, describe
 from replay.live import Feed
-from replay.samples import SampleStream, describe_planned
+from replay.plan import find_plan
+from replay.samples import Planned, SampleStream
 from replay.swarm import messages
 from replay.swarm.interrupts import Interrupts
 from replay.swarm.statistics import Label, Statistics, labels_of
 from replay.target.target import parse_target
-from replay.timetable import Dials, Timetable, build_timetable, shard_of_sessions
+from replay.timetable import Dials, Timetable, shard_of_sessions
 from replay.variation import Variation
 from replay.waiter import in_thread
-from replay.workload import Workload
+from replay.workload import Workload, coded
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -169,29 +171,30 @@ def _load(data: Mapping[str, Any]) -> _Shard:
             f"`{workload.path}` is not the workload that the master replays",
             hint="give every worker the same files",
         )
-    statements = workload.statements()
     dials = Dials(**data["dials"])
-    whole = build_timetable(statements, dials)
+    plan = find_plan(Path(data["plan"]), workload, dials)
+    whole, statements = plan.timetable, plan.statements
     timetable = whole.shard(shard_of_sessions(whole, data["shards"]) == data["shard"])
-    templates = statements["template_id"].combine_chunks().dictionary_encode()
+    templates = coded(statements["template_id"])
     labels = labels_of(workload)
     groups = list(dict.fromkeys(labels.values()))
-    code = np.array([groups.index(labels[each]) for each in templates.dictionary.to_pylist()])
+    code = np.array(
+        [groups.index(labels[each]) for each in templates.dictionary.to_pylist()], np.int32
+    )
     codes = code[templates.indices.to_numpy()[timetable.row]]
-    planned = describe_planned(timetable, statements)
     return _Shard(
         timetable=timetable,
         statements=statements,
         stream=SampleStream(
             Path(data["run_dir"]) / "samples",
             worker=f"w{data['shard']}",
-            planned=planned,
+            planned=Planned(timetable, statements),
         ),
         variation=Variation(
             statements, timetable, dials, dialect=str(workload.manifest["dialect"])
         ),
         unsupported=_unsupported_templates(workload),
-        feed=Feed(planned, codes, groups=len(groups)),
+        feed=Feed(timetable, statements["duration_us"], codes, groups=len(groups)),
         labels=groups,
     )
 
@@ -199,5 +202,5 @@ def _load(data: Mapping[str, Any]) -> _Shard:
 def _unsupported_templates(workload: Workload) -> frozenset[str]:
     """Templates that `prepare` could not bring to the target."""
     templates = workload.templates(["template_id", "coverage"])
-    chosen = templates.filter(pa.compute.equal(templates["coverage"], "unsupported"))
+    chosen = templates.filter(pc.equal(templates["coverage"], "unsupported"))
     return frozenset(chosen["template_id"].to_pylist())
