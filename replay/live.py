@@ -20,8 +20,8 @@ from replay.timetable import Timetable
 BUCKETS = 400
 """The first holds times below a microsecond, the last those beyond three hours."""
 LAG, BACKLOG, ENDS, GROUPS = range(4)
-"""Rows: the tool's delay, sent − max(due, ready); 2.0's, ready − due where positive; counts of what
-ended and then of errors by cause; and the first row of the groups of statements."""
+"""Rows: the tool's delay, sent − max(due, ready); 2.0's, ready − due where positive; what ended and
+then errors by cause; the first of the groups' rows."""
 CAPTURED, RESPONSE, SERVICE = range(3)
 """Rows of a group, of what ended ok and was timed by 1.0: there, done − due, done − sent."""
 GAUGES = ("due", "in_flight", "open_sessions")
@@ -73,13 +73,13 @@ class Feed:
     """Counts a worker's samples, and hands over what it counted since it last did."""
 
     def __init__(
-        self, timetable: Timetable, captured_us: pa.ChunkedArray, codes: Ints, *, groups: int
+        self, timetable: Timetable, statements: pa.Table, codes: Ints, groups: int
     ) -> None:
-        """`captured_us` is by row of the workload; `codes` holds planned statements' groups."""
+        """`codes` holds the group of each planned statement."""
         self.max_lag_us = 0
         self._due = np.bincount(timetable.due_us // _DUE_EVERY_US).cumsum()
         self._row = timetable.row
-        self._captured_us = captured_us
+        self._captured_us = statements["duration_us"]
         self.codes = codes
         self._counts = figures(groups)
 
@@ -93,8 +93,8 @@ class Feed:
         self._add(BACKLOG, (ready_us - due_us)[sent])
         self._counts[ENDS, 0] += len(rows)
         for each in index[(status == samples.ERROR) | (status == samples.TIMEOUT)].tolist():
-            sqlstate = notes[each][0] if each in notes else None
-            self._counts[ENDS, _PLACES.get((sqlstate or "")[:2], len(CAUSES))] += 1
+            sqlclass = (notes.get(each, (None,))[0] or "")[:2]
+            self._counts[ENDS, _PLACES.get(sqlclass, len(CAUSES))] += 1
         # What 1.0 did not time is NaN here.
         captured_us = self._captured_us.take(pa.array(self._row[index])).to_numpy()
         timed = (status == samples.OK) & (captured_us >= 0)
@@ -110,5 +110,5 @@ class Feed:
     def take(self, *, now_us: int) -> dict[str, Any]:
         """How many statements are `due` by now in all, and the `counts` since the last call."""
         counts, self._counts = self._counts, np.zeros_like(self._counts)
-        due = self._due[min(max(0, now_us) // _DUE_EVERY_US, len(self._due) - 1)]
-        return {"due": int(due), "counts": pack(counts)}
+        place = min(max(0, now_us) // _DUE_EVERY_US, len(self._due) - 1)
+        return {"due": int(self._due[place]), "counts": pack(counts)}

@@ -90,8 +90,10 @@ class Board:
         whole = self._row(name, [worker.counts for worker in workers])
         whole |= {gauge: sum(worker.gauges[gauge] for worker in workers) for gauge in live.GAUGES}
         whole["sent"] += whole["in_flight"]
-        recent = [counts for worker in workers for counts in worker.recent]
-        return [whole, self._row(f"{name}, last {RECENT} s", recent)]
+        return [
+            whole,
+            self._row(f"{name}, last {RECENT} s", [c for w in workers for c in w.recent]),
+        ]
 
     def _row(self, name: str, parts: Sequence[Ints]) -> dict[str, Any]:
         counts: Ints = sum(parts, _NOTHING)
@@ -116,7 +118,7 @@ class Board:
 
     def line(self) -> str:
         """What matters most, in at most 120 characters."""
-        told = self._pair("", list(self._workers.values()))[0]
+        told = self.delays()[0]
         ms = {key: "–" if told[key] is None else f"{told[key]:,g}" for key in DELAYS}
         return (
             f"{self.share:.0%} {told['sent']:,}/{told['due']:,} sent, "

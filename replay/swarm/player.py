@@ -178,10 +178,8 @@ def _load(data: Mapping[str, Any]) -> _Shard:
     templates = coded(statements["template_id"])
     labels = labels_of(workload)
     groups = list(dict.fromkeys(labels.values()))
-    code = np.array(
-        [groups.index(labels[each]) for each in templates.dictionary.to_pylist()], np.int32
-    )
-    codes = code[templates.indices.to_numpy()[timetable.row]]
+    code = [groups.index(labels[each]) for each in templates.dictionary.to_pylist()]
+    codes = np.array(code, np.int32)[templates.indices.to_numpy()[timetable.row]]
     return _Shard(
         timetable=timetable,
         statements=statements,
@@ -194,7 +192,7 @@ def _load(data: Mapping[str, Any]) -> _Shard:
             statements, timetable, dials, dialect=str(workload.manifest["dialect"])
         ),
         unsupported=_unsupported_templates(workload),
-        feed=Feed(timetable, statements["duration_us"], codes, groups=len(groups)),
+        feed=Feed(timetable, statements, codes, len(groups)),
         labels=groups,
     )
 

@@ -54,9 +54,9 @@ def feed() -> Feed:
     timetable = SimpleNamespace(
         due_us=np.arange(PLANNED) * 250_000, row=np.arange(PLANNED)[::-1].copy()
     )
-    captured_us = pa.chunked_array([pa.array(CAPTURED_US, pa.int64())])
+    statements = pa.table({"duration_us": pa.array(CAPTURED_US, pa.int64())})
     codes = np.arange(PLANNED) % len(GROUPED)
-    return Feed(cast(Any, timetable), captured_us, codes, groups=len(GROUPED))
+    return Feed(cast(Any, timetable), statements, codes, len(GROUPED))
 
 
 def as_rows(told: list[tuple[list[int], str | None]]) -> tuple[Rows, Notes]:

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from replay.target.embedded import EmbeddedServer
+from tests.locusts import LOCUSTFILE, free_port, locust, ports, post, wait_for
 from tests.replay.planned import write_workload
-from tests.replay.swarm.test_replay import LOCUSTFILE, free_port, locust, ports, post, wait_for
 
 SUMMED = ("due", "sent", "ended", "open_sessions", "errors")
 
