@@ -11,9 +11,11 @@ the last batch readable. A worker that ends well turns its stream into Parquet.
 
 from __future__ import annotations
 
+import platform
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,12 @@ SAMPLES = pa.schema(
 concerned: its previous answer was in, its connection was open. `sent_us - max(due_us, ready_us)`
 is the tool's lag, `max(0, ready_us - due_us)` is the target's backlog.
 """
+
+
+def versions() -> dict[str, str]:
+    """The `versions` object of run.json: of what a run's speed depends on."""
+    others = ("locust", "gevent", "psycopg", "pyarrow")
+    return {"python": platform.python_version(), **{name: version(name) for name in others}}
 
 
 @dataclass(kw_only=True)
