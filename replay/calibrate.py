@@ -1,8 +1,7 @@
 """The verb `calibrate`: what one worker of this machine can do at most.
 
 Two runs for each target, as `fourstep run` does them: flat out, which tells the ceiling, and one
-that climbs through shares of it and then opens more and more sessions. What they say comes from
-their samples.
+that climbs through shares of it and then opens more and more sessions.
 """
 
 from __future__ import annotations
@@ -11,16 +10,14 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 import replay
 from replay.artefact import write_json
@@ -32,47 +29,39 @@ from replay.run import Run, versions
 from replay.synthetic import write_synthetic
 from replay.target.embedded import EmbeddedServer
 
-_TARGETS = {"null": (40_000, 8_000), "postgresql": (5_000, 800)}
-"""Statements sent flat out in each second that a measurement shall last, and sessions opened."""
+_TARGETS = {"null": (60_000, 8_000), "postgresql": (12_000, 800)}
+"""Statements sent flat out for each second that a measurement shall last, and sessions tried."""
 _SHARES = (0.1, 0.25, 0.5, 0.7, 0.9)
 _SESSIONS = 20
-_RAMP_STEPS = 8
+_STEPS = 8
+_QUANTILES = ("p50_us", "p99_us", "max_us")
 _HELD_US = 50_000
-"""Sessions are held while p99 of our own lag is at most this and everything is answered."""
+"""Sessions are held while p99 of our own lag is at most this; what failed never came."""
 _BOUND_S = 120
 
 
 def calibrate(*, seconds: float, tell: Callable[[str], None]) -> dict[str, Any]:
-    """Measure for a few times `seconds` at each target, keep the result and return it.
+    """Measure for some ten times `seconds` at each target, keep the result and return it.
 
     Raises:
         UndecidedRun: a run failed.
         Unreachable: the embedded PostgreSQL does not start.
     """
-    began_s = time.monotonic()
-    targets = {}
-    for kind, (rate, sessions) in _TARGETS.items():
-        with _serving(kind, sessions) as url, tempfile.TemporaryDirectory("calibrate") as name:
-            tell(f"{kind}: one worker, flat out")
-            count = max(_SESSIONS, round(rate * seconds))
-            number = np.arange(count)
-            flat = _replay(Path(name) / "flat", url, number * 0, number % _SESSIONS)
-            done_us, sent_us = (flat[name].to_numpy() for name in ("done_us", "sent_us"))
-            ceiling = int(count / (done_us.max() - sent_us.min() + 1) * 1e6)
-            tell(f"{kind}: shares of {ceiling:,} statements/s, then up to {sessions:,} sessions")
-            due_us, session = _climb(ceiling, seconds, sessions)
-            climbed = _replay(Path(name) / "climb", url, due_us, session)
-            targets[kind] = {
-                "statements_per_s": ceiling,
-                **_found(climbed, ceiling, seconds, sessions),
-            }
+    limit = {"max_connections": str(_TARGETS["postgresql"][1] + 50)}
+    with (
+        EmbeddedServer("calibrate", settings=limit) as server,
+        tempfile.TemporaryDirectory(prefix="fourstep-calibrate-") as name,
+    ):
+        urls = {"null": "null:", "postgresql": server.url()}
+        found = {
+            kind: _measure(kind, urls[kind], Path(name) / kind, seconds, tell) for kind in urls
+        }
     document = {
         **this_machine(),
         "tool_version": replay.__version__,
         "versions": versions(),
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "took_s": round(time.monotonic() - began_s, 1),
-        "targets": targets,
+        "targets": found,
     }
     calibration_path().parent.mkdir(parents=True, exist_ok=True)
     write_json(calibration_path(), document)
@@ -81,99 +70,86 @@ def calibrate(*, seconds: float, tell: Callable[[str], None]) -> dict[str, Any]:
 
 def as_text(document: Mapping[str, Any]) -> str:
     """The table for people."""
-    targets = document["targets"]
-    rows = [("", list(targets))]
-    rows.append(("flat out", [f"{target['statements_per_s']:,}/s" for target in targets.values()]))
-    for place, share in enumerate(_SHARES):
-        lags = [target["lag"][place] for target in targets.values()]
-        rows.append((f"lag p99 at {share:.0%}", [f"{lag['p99_us'] / 1e3:.2f} ms" for lag in lags]))
-    held = [target["sessions"] for target in targets.values()]
-    rows.append(("open sessions", [f"{each['held']:,} of {each['tried']:,}" for each in held]))
-    lines = [f"one worker on {document['host']}, {document['cpus']} CPUs"]
-    return "\n".join(
-        [*lines, *(f"{name:<16}" + "".join(f"{cell:>18}" for cell in cells) for name, cells in rows)]
+    lines = []
+    for kind, found in document["targets"].items():
+        late = [f"{at['p99_us'] / 1e3:.2f} ms at {at['share']:.0%}" for at in found["late"]]
+        lines += [
+            f"one worker at {kind}",
+            f"  flat out       {found['statements_per_s']:,} statements/s",
+            f"  late, p99      {', '.join(late)}",
+            f"  open sessions  {found['held']:,} held of {found['tried']:,} tried",
+        ]
+    return "\n".join(lines)
+
+
+def _measure(
+    kind: str, url: str, directory: Path, seconds: float, tell: Callable[[str], None]
+) -> dict[str, Any]:
+    rate, sessions = _TARGETS[kind]
+    tell(f"{kind}: one worker, flat out")
+    number = np.arange(round(rate * seconds))
+    flat = _replay(directory / "flat", url, due_us=number * 0, session=number % _SESSIONS)
+    span_us = pc.max(flat["done_us"]).as_py() - pc.min(flat["sent_us"]).as_py()
+    ceiling = round(len(flat) / max(span_us, 1) * 1e6)
+    tell(f"{kind}: shares of {ceiling:,} statements/s, then up to {sessions:,} sessions")
+
+    step_us = round(seconds * 1e6)
+    parts = [np.arange(0, step_us, 1e6 / (ceiling * share)).astype(np.int64) for share in _SHARES]
+    climb_us = np.concatenate([step * step_us + part for step, part in enumerate(parts)])
+    # A second's rest: what the steepest step left behind is not the sessions'.
+    ramp_us, length_us = len(_SHARES) * step_us + 1_000_000, _STEPS // 2 * step_us
+    # Sessions open one by one, and each asks once a second to the end.
+    asked_us = np.arange(sessions)[:, None] * length_us // sessions
+    asked_us = asked_us + np.arange(0, length_us, 1_000_000)
+    which, _ = np.nonzero(asked_us < length_us)
+    samples = _replay(
+        directory / "climb",
+        url,
+        due_us=np.concatenate([climb_us, ramp_us + asked_us[asked_us < length_us]]),
+        session=np.concatenate([np.arange(len(climb_us)) % _SESSIONS, _SESSIONS + which]),
     )
 
-
-@contextmanager
-def _serving(kind: str, sessions: int) -> Iterator[str]:
-    if kind == "null":
-        yield "null:"
-        return
-    with EmbeddedServer("calibrate", settings={"max_connections": str(sessions + 50)}) as server:
-        yield server.url()
-
-
-def _climb(ceiling: int, seconds: float, sessions: int) -> tuple[Ints, Ints]:
-    """Due times and sessions: `seconds` at each share of the ceiling, then the ramp.
-
-    On the ramp sessions open one by one, and each asks once a second to the end.
-    """
-    due_us, session = [], []
-    for step, share in enumerate(_SHARES):
-        number = np.arange(max(1, round(ceiling * share * seconds)))
-        due_us.append(((step + number / len(number)) * seconds * 1e6).astype(np.int64))
-        session.append(number % _SESSIONS)
-    begin_us, length_us = _ramp(seconds)
-    opened_us = np.arange(sessions) * length_us // sessions
-    asks = (length_us - opened_us - 1) // 1_000_000 + 1
-    which = np.repeat(np.arange(sessions), asks)
-    nth = np.arange(len(which)) - np.repeat(np.cumsum(asks) - asks, asks)
-    due_us.append(begin_us + opened_us[which] + nth * 1_000_000)
-    session.append(_SESSIONS + which)
-    return np.concatenate(due_us), np.concatenate(session)
-
-
-def _ramp(seconds: float) -> tuple[int, int]:
-    # A second's rest: what the steepest step left behind is not the sessions'.
-    return round((len(_SHARES) * seconds + 1) * 1e6), round(_RAMP_STEPS / 2 * seconds * 1e6)
-
-
-def _found(samples: pa.Table, ceiling: int, seconds: float, sessions: int) -> dict[str, Any]:
     due_us, ready_us, sent_us = (
         samples[name].fill_null(0).to_numpy() for name in ("due_us", "ready_us", "sent_us")
     )
-    lag_us = sent_us - np.maximum(due_us, ready_us)
-    ok = pa.compute.equal(samples["status"], "ok").to_numpy()
-
-    def between(begin_us: float, end_us: float) -> npt.NDArray[np.bool_]:
-        return np.asarray((due_us >= begin_us) & (due_us < end_us))
-
-    curve = []
+    late = []
     for step, share in enumerate(_SHARES):
-        lags = lag_us[between(step * seconds * 1e6, (step + 1) * seconds * 1e6) & ok]
-        p50_us, p99_us, max_us = np.quantile(lags, (0.5, 0.99, 1), method="inverted_cdf").tolist()
-        curve.append({"share": share, "statements_per_s": round(ceiling * share)}
-                     | {"p50_us": p50_us, "p99_us": p99_us, "max_us": max_us})  # fmt: skip
-    begin_us, length_us = _ramp(seconds)
-    held = 0
-    for step in range(_RAMP_STEPS):
-        here = between(*(begin_us + (step + n) * length_us / _RAMP_STEPS for n in (0, 1)))
-        if not ok[here].all() or np.quantile(lag_us[here], 0.99) > _HELD_US:
-            break
-        held = sessions * (step + 1) // _RAMP_STEPS
-    return {"lag": curve, "sessions": {"held": held, "tried": sessions}}
+        # The target answers at once: that a session waits for itself is this machine's doing.
+        late_us = (sent_us - due_us)[due_us // step_us == step]
+        quantiles = np.quantile(late_us, (0.5, 0.99, 1), method="inverted_cdf").tolist()
+        late.append({"share": share, **dict(zip(_QUANTILES, quantiles, strict=True))})
+    lag_us = sent_us - np.maximum(due_us, ready_us)
+    lag_us[pc.not_equal(samples["status"], "ok").to_numpy()] = _BOUND_S * 1_000_000
+    steps = [lag_us[(due_us - ramp_us) * _STEPS // length_us == step] for step in range(_STEPS)]
+    gave_way = [bool(np.quantile(lags, 0.99) > _HELD_US) for lags in steps]
+    held = sessions * [*gave_way, True].index(True) // _STEPS
+    return {"statements_per_s": ceiling, "late": late, "held": held, "tried": sessions}
 
 
-def _replay(directory: Path, url: str, due_us: Ints, session: Ints) -> pa.Table:
+def _replay(directory: Path, url: str, *, due_us: Ints, session: Ints) -> pa.Table:
+    """The samples of a run of its own process."""
     write_synthetic(directory / "w", due_us=due_us, session=session, question="SELECT {}")
     command = [
         *(sys.executable, "-m", "locust", "-f", str(locustfile()), "--headless", "--no-tables"),
         *("--workload", str(directory / "w"), "--host", url, "--run-dir", str(directory / "run")),
-        *("--lag-budget-ms", "1e9", "--run-time", f"{_BOUND_S}s"),
+        *("--lag-budget-ms", "1e9"),
     ]
-    ended = subprocess.run(
-        command,
-        cwd=directory,  # where no locust.conf can be
-        env={k: v for k, v in os.environ.items() if not k.startswith(("LOCUST_", "FOURSTEP_"))},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    run = Run(directory / "run") if (directory / "run" / "run.json").exists() else None
-    if ended.returncode or run is None or run.document["ended_by"] != "done":
+    try:
+        ended = subprocess.run(
+            command,
+            cwd=directory,  # where no locust.conf can be
+            env={k: v for k, v in os.environ.items() if not k.startswith(("LOCUST_", "FOURSTEP_"))},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=_BOUND_S,
+        )
+    except subprocess.TimeoutExpired:
+        hint = "leave this machine alone meanwhile, or lower --seconds"
+        raise UndecidedRun("a run of the calibration took too long", hint=hint) from None
+    if ended.returncode:
         last_lines = "\n".join(ended.stdout.strip().splitlines()[-15:])
         raise UndecidedRun(f"a run of the calibration failed:\n{last_lines}")
-    return run.samples()
+    return Run(directory / "run").samples()

@@ -28,44 +28,31 @@ def this_machine() -> dict[str, Any]:
 
 
 def compared(kind: str, planned: Mapping[str, int], *, workers: int) -> dict[str, Any] | None:
-    """The `calibration` object of run.json: the ceiling, and `warnings` where a run is near it.
+    """The `calibration` object of run.json, with `warnings` where a run is near the ceiling.
 
     `planned` is the `timetable` object of run.json, `kind` the target's. None when this machine
     has not been calibrated.
     """
     try:
         document = read_json(calibration_path(), what="calibration")
-        if {name: document[name] for name in this_machine()} != this_machine():
-            return None
-        target = document["targets"][kind]
-        ceiling, held, tried = (
-            int(value)
-            for value in (
-                target["statements_per_s"],
-                target["sessions"]["held"],
-                target["sessions"]["tried"],
-            )
-        )
-        measured_at = str(document["measured_at"])
-    except (Unreadable, KeyError, TypeError, ValueError):
+        found, measured_at = document["targets"][kind], document["measured_at"]
+        ceiling, held, tried = (int(found[name]) for name in ("statements_per_s", "held", "tried"))
+    except (Unreadable, LookupError, TypeError, ValueError):
+        return None
+    if not this_machine().items() <= document.items():
         return None
     warnings = []
-    rate = -(-planned["peak_rate_per_s"] // workers)
+    rate, sessions = (-(-planned[name] // workers) for name in ("peak_rate_per_s", "peak_sessions"))
     if rate > NEAR * ceiling:
         warnings.append(
             f"{rate:,} statements/s for each worker are above {NEAR:.0%} of the {ceiling:,}/s that "
             "one worker reached in `fourstep calibrate`"
         )
-    sessions = -(-planned["peak_sessions"] // workers)
     # Where nothing gave way, what was not tried is all that can be warned of.
     if sessions > (NEAR * held if held < tried else held):
         warnings.append(
-            f"{sessions:,} open sessions for each worker, and `fourstep calibrate` saw one worker "
-            f"hold {held:,} of {tried:,}"
+            f"{sessions:,} open sessions for each worker: one worker held {held:,} of the "
+            f"{tried:,} that `fourstep calibrate` tried"
         )
-    return {
-        "measured_at": measured_at,
-        "statements_per_s": ceiling,
-        "sessions": {"held": held, "tried": tried},
-        "warnings": warnings,
-    }
+    ceilings = {"statements_per_s": ceiling, "held": held, "tried": tried}
+    return {"measured_at": measured_at, **ceilings, "warnings": warnings}

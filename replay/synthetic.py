@@ -27,34 +27,27 @@ def write_synthetic(path: Path, *, due_us: Ints, session: Ints, question: str) -
     with WorkloadWriter(path) as writer:
         writer.add_template(TemplateText(template.template_id, template.text, "select", ()))
         for begin in range(0, len(due_us), _BATCH):
-            number = pa.array(np.arange(begin, min(begin + _BATCH, len(due_us))))
-            counted = number.cast(pa.string())
-            rows = {
-                "session_id": pc.binary_join_element_wise(
-                    "s", pa.array(session[begin : begin + _BATCH]).cast(pa.string()), ""
-                ),
-                "seq": number.cast(pa.int32()),
-                "started_at": pa.array(_BEGINS_US + due_us[begin : begin + _BATCH]),
+            span = slice(begin, begin + _BATCH)
+            number = np.arange(begin, begin + len(due_us[span]))
+            counted = pa.array(number).cast(pa.string())
+            known = {
+                "session_id": pc.binary_join_element_wise("s", session[span].astype(str), ""),
+                "seq": pa.array(number),
+                "started_at": pa.array(_BEGINS_US + due_us[span]),
                 "duration_us": pa.repeat(0, len(number)),
                 "kind": pa.repeat("select", len(number)),
                 "template_id": pa.repeat(template.template_id, len(number)),
                 "sql": pc.binary_join_element_wise(before, counted, after, ""),
-                "origin": pc.binary_join_element_wise("synthetic", counted, ":"),
             }
-            columns = [
-                rows[name].cast(INCOMING.field(name).type)
-                if name in rows
-                else pa.nulls(len(number), INCOMING.field(name).type)
-                for name in INCOMING.names
-            ]
+            none = pa.nulls(len(number))
+            columns = [known.get(column.name, none).cast(column.type) for column in INCOMING]
             writer.add_statements(pa.Table.from_arrays(columns, schema=INCOMING))
-        counts = CaptureCounts(records_read=len(due_us), captured=len(due_us))
         return writer.commit(
             {
                 "dialect": "postgres",
                 "sources": [],
                 "timestamps": {"meaning": "start", "resolution_us": 1},
-                "counts": counts.as_json(),
+                "counts": CaptureCounts(records_read=len(due_us), captured=len(due_us)).as_json(),
                 "redaction": "none",
             }
         )

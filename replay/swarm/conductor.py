@@ -100,6 +100,10 @@ class Conductor:
         except (FourstepError, OSError) as error:
             self._fail(describe(error), getattr(error, "exit_code", ExitCode.UNREADABLE))
             return
+        except Exception as error:
+            # Locust would only log it, and the run would never end.
+            self.abandon(error)
+            return
         self._assign(self.run)
 
     def _assign(self, run: OpenRun) -> None:
