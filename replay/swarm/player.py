@@ -5,7 +5,6 @@ Also present in a process without workers, where Locust hands the same messages 
 
 from __future__ import annotations
 
-import gc
 import logging
 import signal
 import time
@@ -106,11 +105,6 @@ class Player:
         data = messages.checked(messages.GO, msg.data)
         if data is None or data["run_id"] != self._run_id or self.engine is None:
             return
-        # A full collection stops every session, for 80 ms where some thousands are open, and finds
-        # nothing: what is loaded stays, and greenlets that wait are no garbage.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*gc.get_threshold()[:2], 100_000)
         wait_s = data["zero_epoch_s"] - time.time()
         self.engine.play(zero_ns=time.monotonic_ns() + round(wait_s * 1e9))
         gevent.spawn(self._report_end, self.engine)
@@ -125,7 +119,6 @@ class Player:
 
     def _report_end(self, engine: Engine) -> None:
         engine.finished.wait()
-        gc.unfreeze()
         if self._interrupts is not None:
             self._interrupts.release()
         strain = engine.strain
