@@ -37,6 +37,7 @@ ASKED = {
     "one row": (b"SELECT 1", 1, None),
     "no rows": (b"SELECT 1 -- rows 0", 0, None),
     "rows in several writes": (b"SELECT 1 -- rows 12345", 12_345, None),
+    "rows of columns": (b"SELECT 1 -- rows 7 -- columns 3", 7, None),
     "an error": (b"SELECT 1 -- error 42P01", None, "42P01"),
     "an error, late": (b"SELECT 1 -- error 40001 -- after 1", None, "40001"),
     "a command": (b"BEGIN", None, None),

@@ -1,9 +1,10 @@
 """A server that speaks PostgreSQL's wire protocol and does nothing else, in a process of its own.
 
 It lets everybody in and answers each statement at once with one row. A statement's text may ask
-for more, in comments: `-- rows N` rows, `-- after MS` milliseconds of thought, `-- error SQLSTATE`
-instead of an answer. It carries thousands of connections, and an answer of any length streams in
-large writes: for what no real server on the same machine leaves the room to see.
+for more, in comments: `-- rows N` rows, of `-- columns N` columns; `-- after MS` milliseconds of
+thought; `-- error SQLSTATE` instead of an answer. It carries thousands of connections, and an
+answer of any length streams in large writes: for what no real server on the same machine leaves
+the room to see.
 
 PostgreSQL manual: 54.2 message flow, 54.7 message formats.
 """
@@ -21,7 +22,7 @@ from contextlib import contextmanager, suppress
 from typing import ClassVar, cast
 
 _STARTUP, _CANCEL, _TLS, _GSS = 196_608, 80_877_102, 80_877_103, 80_877_104
-_ASKS = re.compile(rb"-- (rows|after|error) (\w+)")
+_ASKS = re.compile(rb"-- (rows|columns|after|error) (\w+)")
 _CANCELLED = "57014"
 _ROWS_A_WRITE = 5_000
 _BACKLOG = 4_096
@@ -38,11 +39,6 @@ def _texts(*texts: str) -> bytes:
 
 
 _READY = _message(b"Z", b"I")
-_ROW = _message(b"D", struct.pack("!hi", 1, 2), b"42")
-_ROWS = _ROW * _ROWS_A_WRITE
-_DESCRIPTION = _message(
-    b"T", struct.pack("!h", 1), _texts("answer"), struct.pack("!ihihih", 0, 0, 23, 4, -1, 0)
-)
 _SETTINGS = {
     "server_version": "18.0",
     "server_encoding": "UTF8",
@@ -52,6 +48,22 @@ _SETTINGS = {
     "DateStyle": "ISO, MDY",
     "TimeZone": "UTC",
 }
+
+
+def _description(columns: int) -> bytes:
+    column = _texts("answer") + struct.pack("!ihihih", 0, 0, 23, 4, -1, 0)
+    return _message(b"T", struct.pack("!h", columns), column * columns)
+
+
+def _row(columns: int) -> bytes:
+    return _message(b"D", struct.pack("!h", columns), (struct.pack("!i", 2) + b"42") * columns)
+
+
+def _done(rows: int) -> bytes:
+    return _message(b"C", _texts(f"SELECT {rows}"))
+
+
+_ONE_ROW = _description(1) + _row(1) + _done(1)
 
 
 class Session(asyncio.Protocol):
@@ -158,33 +170,31 @@ class Session(asyncio.Protocol):
                 await asyncio.wait_for(self._cancelled.wait(), int(asks[b"after"]) / 1e3)
                 state = _CANCELLED
         rows = int(asks.get(b"rows", b"1"))
-        state = state or await self._stream(rows)
+        state = state or await self._stream(rows, columns=int(asks.get(b"columns", b"1")))
         self._transport.write((_failure(state) if state else _done(rows)) + end)
         self._answering = None
         self._take_all()
 
-    async def _stream(self, rows: int) -> str:
+    async def _stream(self, rows: int, *, columns: int) -> str:
         """Write so many rows as fast as they are read; an SQLSTATE if they are cancelled."""
-        self._transport.write(_DESCRIPTION)
+        row = _row(columns)
+        many = row * _ROWS_A_WRITE
+        self._transport.write(_description(columns))
         for _ in range(rows // _ROWS_A_WRITE):
-            self._transport.write(_ROWS)
+            self._transport.write(many)
             await self._writable.wait()
             await asyncio.sleep(0)
             if self._cancelled.is_set():
                 return _CANCELLED
-        self._transport.write(_ROW * (rows % _ROWS_A_WRITE))
+        self._transport.write(row * (rows % _ROWS_A_WRITE))
         return ""
 
 
 def _answer_at_once(sql: bytes) -> bytes:
     word = sql.split(None, 1)[0].upper().decode(errors="replace") if sql.strip() else ""
     if word in ("SELECT", "WITH"):
-        return _DESCRIPTION + _ROW + _done(1)
+        return _ONE_ROW
     return _message(b"C", _texts(word)) if word else _message(b"I")
-
-
-def _done(rows: int) -> bytes:
-    return _message(b"C", _texts(f"SELECT {rows}"))
 
 
 def _failure(state: str) -> bytes:

@@ -101,7 +101,10 @@ def replay(directory: Path, workload: Path, host: str, *options: str) -> tuple[p
     command += ["--master-port", port]
     directory.mkdir(parents=True, exist_ok=True)
     found = watched(command, directory)
-    return Run(directory / "run").samples(), found
+    ended = Run(directory / "run")
+    if not ended.finished:
+        sys.exit(f"`{ended.path}` has no end:\n{found.text[-2000:]}")
+    return ended.samples(), found
 
 
 def rate_of(samples: pa.Table) -> float:

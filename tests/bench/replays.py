@@ -15,10 +15,10 @@ from tests.bench.measure import FOURSTEP, lag_ms, rate_of, replay, say, timed, w
 from tests.bench.traces import host_of
 from tests.replay.planned import write_workload
 
-FLAT = 400_000
+FLAT = 1_000_000
 RATE, AT_ONCE = 2_000, 100
 SESSIONS, OPENING_S, HELD_S = 5_000, 10, 30
-ROWS, SMALL_PER_S, QUIET_S, BESIDE_S = 10_000_000, 20, 5, 25
+ROWS, COLUMNS, SMALL_PER_S, QUIET_S, BESIDE_S = 10_000_000, 10, 20, 5, 25
 
 
 def flat(ground: Ground) -> None:
@@ -99,7 +99,7 @@ def sessions(ground: Ground) -> None:
 def answer(ground: Ground) -> None:
     """An answer of millions of rows in one session, small statements in another."""
     said = [(n / SMALL_PER_S, "small", f"SELECT {n}") for n in range(SMALL_PER_S * BESIDE_S)]
-    said.append((QUIET_S, "large", f"SELECT 1 -- rows {ROWS}"))
+    said.append((QUIET_S, "large", f"SELECT 1 -- rows {ROWS} -- columns {COLUMNS}"))
     workload = write_workload(ground.directory / "beside", sorted(said), kind="select").path
     samples, found = replay(ground.directory / "answer", workload, ground.wire_url)
     large = samples.filter(np.array(samples["rows"].to_pylist()) == ROWS).to_pylist()[0]
@@ -109,7 +109,8 @@ def answer(ground: Ground) -> None:
     delay_ms = (done_us - due_us) / 1e3
     added_ms = float(delay_ms[during].max() - np.median(delay_ms[~during]))
     took_s = (large["done_us"] - large["sent_us"]) / 1e6
-    print(f"  {ROWS:,} rows in {took_s:.1f} s beside {SMALL_PER_S} small statements/s")
+    size = f"{ROWS:,} rows of {COLUMNS} columns"
+    print(f"  {size} in {took_s:.1f} s beside {SMALL_PER_S} small statements/s")
     say(
         f"largest delay added, of {during.sum()}", f"{added_ms:.1f} ms", "20 ms", met=added_ms <= 20
     )
