@@ -20,6 +20,11 @@ RATE, AT_ONCE = 2_000, 100
 SESSIONS, OPENING_S, HELD_S = 5_000, 10, 30
 ROWS, COLUMNS, SMALL_PER_S, QUIET_S, BESIDE_S = 10_000_000, 10, 20, 5, 25
 
+REPORT = (
+    "SELECT c.name, sum(d.impressions) AS shown FROM delivery d JOIN campaigns c USING (id) "
+    "WHERE d.day BETWEEN '2026-01-01' AND '2026-01-28' AND c.customer = {} GROUP BY c.name LIMIT 20"
+)
+
 
 def flat(ground: Ground) -> None:
     """Flat out on pgbench's SELECT, one worker, every sample kept, beside pgreplay."""
@@ -124,9 +129,7 @@ def timetable(ground: Ground) -> None:
     workload = Path(tempfile.gettempdir()) / f"fourstep-bench-{count}"
     if not (workload / "manifest.json").is_file():
         number = np.arange(count)
-        write_synthetic(
-            workload, due_us=number * 1_000, session=number % 5_000, question="SELECT {}"
-        )
+        write_synthetic(workload, due_us=number * 1_000, session=number % 5_000, question=REPORT)
     command = [*FOURSTEP, "run", "--workload", str(workload), "--dry-run"]
     found = watched(command, ground.directory)
     peak_mb = max(found.peak_mb.values())
