@@ -47,17 +47,16 @@ def calibrate(*, seconds: float, tell: Callable[[str], None]) -> dict[str, Any]:
         UndecidedRun: a run failed.
         Unreachable: the embedded PostgreSQL does not start.
     """
-    limit = {"max_connections": str(_TARGETS["postgresql"][1] + 50)}
+    most = {"max_connections": str(_TARGETS["postgresql"][1] + 50)}
     with (
-        EmbeddedServer("calibrate", settings=limit) as server,
+        EmbeddedServer("calibrate", settings=most) as server,
         tempfile.TemporaryDirectory(prefix="fourstep-calibrate-") as name,
     ):
-        urls = {"null": "null:", "postgresql": server.url()}
         found = {
-            kind: _measure(kind, urls[kind], Path(name) / kind, seconds, tell) for kind in urls
+            kind: _measure(kind, url, Path(name) / kind, seconds, tell)
+            for kind, url in (("null", "null:"), ("postgresql", server.url()))
         }
-    document = {
-        **this_machine(),
+    document = this_machine() | {
         "tool_version": replay.__version__,
         "versions": versions(),
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -70,15 +69,12 @@ def calibrate(*, seconds: float, tell: Callable[[str], None]) -> dict[str, Any]:
 
 def as_text(document: Mapping[str, Any]) -> str:
     """The table for people."""
-    lines = []
+    shares = "".join(f"{share:>9.0%}" for share in _SHARES)
+    lines = [f"one worker  statements/s  p99 late at{shares}  sessions held"]
     for kind, found in document["targets"].items():
-        late = [f"{at['p99_us'] / 1e3:.2f} ms at {at['share']:.0%}" for at in found["late"]]
-        lines += [
-            f"one worker at {kind}",
-            f"  flat out       {found['statements_per_s']:,} statements/s",
-            f"  late, p99      {', '.join(late)}",
-            f"  open sessions  {found['held']:,} held of {found['tried']:,} tried",
-        ]
+        late = "".join(f"{at['p99_us'] / 1e3:>6.1f} ms" for at in found["late"])
+        held = f"{found['held']:,} of {found['tried']:,}"
+        lines.append(f"{kind:<12}{found['statements_per_s']:>12,}{'':>13}{late}  {held:>13}")
     return "\n".join(lines)
 
 
@@ -99,8 +95,8 @@ def _measure(
     # A second's rest: what the steepest step left behind is not the sessions'.
     ramp_us, length_us = len(_SHARES) * step_us + 1_000_000, _STEPS // 2 * step_us
     # Sessions open one by one, and each asks once a second to the end.
-    asked_us = np.arange(sessions)[:, None] * length_us // sessions
-    asked_us = asked_us + np.arange(0, length_us, 1_000_000)
+    opened_us = np.arange(sessions)[:, None] * length_us // sessions
+    asked_us = opened_us + np.arange(0, length_us, 1_000_000)
     which, _ = np.nonzero(asked_us < length_us)
     samples = _replay(
         directory / "climb",
@@ -120,8 +116,8 @@ def _measure(
         late.append({"share": share, **dict(zip(_QUANTILES, quantiles, strict=True))})
     lag_us = sent_us - np.maximum(due_us, ready_us)
     lag_us[pc.not_equal(samples["status"], "ok").to_numpy()] = _BOUND_S * 1_000_000
-    steps = [lag_us[(due_us - ramp_us) * _STEPS // length_us == step] for step in range(_STEPS)]
-    gave_way = [bool(np.quantile(lags, 0.99) > _HELD_US) for lags in steps]
+    ramp = (due_us - ramp_us) * _STEPS // length_us
+    gave_way = [np.quantile(lag_us[ramp == step], 0.99) > _HELD_US for step in range(_STEPS)]
     held = sessions * [*gave_way, True].index(True) // _STEPS
     return {"statements_per_s": ceiling, "late": late, "held": held, "tried": sessions}
 
@@ -135,21 +131,17 @@ def _replay(directory: Path, url: str, *, due_us: Ints, session: Ints) -> pa.Tab
         *("--lag-budget-ms", "1e9"),
     ]
     try:
-        ended = subprocess.run(
+        subprocess.run(
             command,
             cwd=directory,  # where no locust.conf can be
             env={k: v for k, v in os.environ.items() if not k.startswith(("LOCUST_", "FOURSTEP_"))},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
+            capture_output=True,
+            check=True,
             timeout=_BOUND_S,
         )
-    except subprocess.TimeoutExpired:
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        told = (error.stderr or b"").decode(errors="replace")[-2_000:]
         hint = "leave this machine alone meanwhile, or lower --seconds"
-        raise UndecidedRun("a run of the calibration took too long", hint=hint) from None
-    if ended.returncode:
-        last_lines = "\n".join(ended.stdout.strip().splitlines()[-15:])
-        raise UndecidedRun(f"a run of the calibration failed:\n{last_lines}")
+        raise UndecidedRun(f"a run failed or took too long:\n{told}", hint=hint) from None
     return Run(directory / "run").samples()

@@ -44,15 +44,9 @@ def compared(kind: str, planned: Mapping[str, int], *, workers: int) -> dict[str
     warnings = []
     rate, sessions = (-(-planned[name] // workers) for name in ("peak_rate_per_s", "peak_sessions"))
     if rate > NEAR * ceiling:
-        warnings.append(
-            f"{rate:,} statements/s for each worker are above {NEAR:.0%} of the {ceiling:,}/s that "
-            "one worker reached in `fourstep calibrate`"
-        )
+        warnings.append(f"{rate:,} statements/s a worker, and one reached {ceiling:,}/s")
     # Where nothing gave way, what was not tried is all that can be warned of.
     if sessions > (NEAR * held if held < tried else held):
-        warnings.append(
-            f"{sessions:,} open sessions for each worker: one worker held {held:,} of the "
-            f"{tried:,} that `fourstep calibrate` tried"
-        )
+        warnings.append(f"{sessions:,} open sessions a worker, and one held {held:,} of {tried:,}")
     ceilings = {"statements_per_s": ceiling, "held": held, "tried": tried}
     return {"measured_at": measured_at, **ceilings, "warnings": warnings}

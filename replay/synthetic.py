@@ -34,7 +34,6 @@ def write_synthetic(path: Path, *, due_us: Ints, session: Ints, question: str) -
                 "session_id": pc.binary_join_element_wise("s", session[span].astype(str), ""),
                 "seq": pa.array(number),
                 "started_at": pa.array(_BEGINS_US + due_us[span]),
-                "duration_us": pa.repeat(0, len(number)),
                 "kind": pa.repeat("select", len(number)),
                 "template_id": pa.repeat(template.template_id, len(number)),
                 "sql": pc.binary_join_element_wise(before, counted, after, ""),
@@ -42,12 +41,6 @@ def write_synthetic(path: Path, *, due_us: Ints, session: Ints, question: str) -
             none = pa.nulls(len(number))
             columns = [known.get(column.name, none).cast(column.type) for column in INCOMING]
             writer.add_statements(pa.Table.from_arrays(columns, schema=INCOMING))
-        return writer.commit(
-            {
-                "dialect": "postgres",
-                "sources": [],
-                "timestamps": {"meaning": "start", "resolution_us": 1},
-                "counts": CaptureCounts(records_read=len(due_us), captured=len(due_us)).as_json(),
-                "redaction": "none",
-            }
-        )
+        counts = CaptureCounts(records_read=len(due_us), captured=len(due_us)).as_json()
+        manifest = {"dialect": "postgres", "sources": [], "redaction": "none", "counts": counts}
+        return writer.commit(manifest | {"timestamps": {"meaning": "start", "resolution_us": 1}})

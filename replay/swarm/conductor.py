@@ -111,7 +111,7 @@ class Conductor:
         workers = len(self._crew)
         logger.info("run %s: %s, %d worker(s)", run.run_id, run.timetable.in_words, workers)
         for warning in (run.calibration or {}).get("warnings", []):
-            logger.warning("%s", warning)
+            logger.warning("near what `fourstep calibrate` measured: %s", warning)
         for worker in self._crew:
             assignment = run.assignment(shard=worker.shard, shards=workers)
             self._send(messages.ASSIGN, assignment, worker)

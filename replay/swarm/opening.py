@@ -64,8 +64,8 @@ class OpenRun:
 
     def begin(self, *, workers: int) -> None:
         """Make the directory and say that everything planned is still unknown."""
-        planned_as = self.timetable.as_json()
-        self.calibration = compared(self.target.kind, planned_as, workers=max(1, workers))
+        laid_out = self.timetable.as_json()
+        self.calibration = compared(self.target.kind, laid_out, workers=max(1, workers))
         (self.path / "samples").mkdir(parents=True, exist_ok=True)
         planned = self.timetable.statements
         self._write(Ledger(planned=planned, unknown=planned), workers=[], ended_by=None)

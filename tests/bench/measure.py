@@ -66,8 +66,11 @@ class Watched:
             self.rss_kb.append(rss_kb)
 
 
-def watched(command: Sequence[str], directory: Path) -> Watched:
-    """Run a command to its end; says why if it fails or takes more than a quarter of an hour."""
+def watched(command: Sequence[str], directory: Path, *, until: str | None = None) -> Watched:
+    """Run a command to its end, or until its output has these words; says why if it fails.
+
+    One that takes more than a quarter of an hour has failed.
+    """
     found = Watched()
     log = directory / "log"
     began_s = time.monotonic()
@@ -81,24 +84,24 @@ def watched(command: Sequence[str], directory: Path) -> Watched:
             top = psutil.Process(process.pid)
             while process.poll() is None and time.monotonic() - began_s < _BOUND_S:
                 found.look(top)
+                if until is not None and until in log.read_text():
+                    break
                 time.sleep(_EVERY_S)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
     found.took_s = time.monotonic() - began_s
     found.text = log.read_text()
-    if process.returncode:
+    if process.returncode and (until is None or until not in found.text):
         sys.exit(f"{' '.join(command)} failed:\n{found.text[-2000:]}")
     return found
 
 
 def replay(directory: Path, workload: Path, host: str, *options: str) -> tuple[pa.Table, Watched]:
     """Samples of `fourstep run` on this workload, and what its processes took."""
-    port = str(_free_port())
     command = [*FOURSTEP, "run", "--workload", str(workload), "--host", host]
     command += ["--run-dir", str(directory / "run"), "--lag-budget-ms", "1e9", *options]
-    command += ["--master-bind-host", "127.0.0.1", "--master-bind-port", port]
-    command += ["--master-port", port]
+    command += local_ports()
     directory.mkdir(parents=True, exist_ok=True)
     found = watched(command, directory)
     ended = Run(directory / "run")
@@ -120,7 +123,9 @@ def lag_ms(samples: pa.Table) -> Ints:
     return np.asarray((sent_us - np.maximum(due_us, ready_us)) / 1e3)
 
 
-def _free_port() -> int:
+def local_ports() -> list[str]:
+    """Options for a master that nobody else meets."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+        port = str(listener.getsockname()[1])
+    return ["--master-bind-host", "127.0.0.1", "--master-bind-port", port, "--master-port", port]

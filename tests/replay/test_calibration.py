@@ -97,7 +97,7 @@ def test_the_warning_is_told_and_kept(state: Path, tmp_path: Path) -> None:
     kept = Run(tmp_path / "run").document["calibration"]
     assert (kept["statements_per_s"], kept["held"]) == (10, 200)
     (warning,) = kept["warnings"]
-    assert warning.startswith("50 statements/s for each worker are above 70% of the 10/s")
+    assert warning == "50 statements/s a worker, and one reached 10/s"
     assert warning in ended.stderr
 
 
