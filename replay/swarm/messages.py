@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 ASSIGN = "fourstep_assign"
-"""master → worker: `run_id, shard, shards, workload, sha256, run_dir, url, dials`"""
+"""master → worker: `run_id, shard, shards, workload, sha256, run_dir, plan, url, dials`"""
 READY = "fourstep_ready"
 """worker → master: `run_id, shard, statements`, or `error` and `exit_code`"""
 GO = "fourstep_go"
@@ -28,6 +28,7 @@ _FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
         "workload": str,
         "sha256": str,
         "run_dir": str,
+        "plan": str,
         "url": str,
         "dials": dict,
     },

@@ -16,19 +16,21 @@ from typing import TYPE_CHECKING, Any, cast
 
 import gevent
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from replay.engine import Engine
 from replay.errors import FourstepError, Unreadable, describe
 from replay.offsets import Ints
-from replay.samples import SampleStream, describe_planned
+from replay.plan import find_plan
+from replay.samples import Planned, SampleStream
 from replay.swarm import messages
 from replay.swarm.interrupts import Interrupts
 from replay.swarm.statistics import Label, Statistics, labels_of
 from replay.target.target import parse_target
-from replay.timetable import Dials, Timetable, build_timetable, shard_of_sessions
+from replay.timetable import Dials, Timetable, shard_of_sessions
 from replay.variation import Variation
 from replay.waiter import in_thread
-from replay.workload import Workload
+from replay.workload import Workload, coded
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -161,11 +163,11 @@ def _load(data: Mapping[str, Any]) -> _Shard:
             f"`{workload.path}` is not the workload that the master replays",
             hint="give every worker the same files",
         )
-    statements = workload.statements()
     dials = Dials(**data["dials"])
-    whole = build_timetable(statements, dials)
+    plan = find_plan(Path(data["plan"]), workload, dials)
+    whole, statements = plan.timetable, plan.statements
     timetable = whole.shard(shard_of_sessions(whole, data["shards"]) == data["shard"])
-    templates = statements["template_id"].combine_chunks().dictionary_encode()
+    templates = coded(statements["template_id"])
     labels = labels_of(workload)
     return _Shard(
         timetable=timetable,
@@ -173,7 +175,7 @@ def _load(data: Mapping[str, Any]) -> _Shard:
         stream=SampleStream(
             Path(data["run_dir"]) / "samples",
             worker=f"w{data['shard']}",
-            planned=describe_planned(timetable, statements),
+            planned=Planned(timetable, statements),
         ),
         variation=Variation(
             statements, timetable, dials, dialect=str(workload.manifest["dialect"])
@@ -187,5 +189,5 @@ def _load(data: Mapping[str, Any]) -> _Shard:
 def _unsupported_templates(workload: Workload) -> frozenset[str]:
     """Templates that `prepare` could not bring to the target."""
     templates = workload.templates(["template_id", "coverage"])
-    chosen = templates.filter(pa.compute.equal(templates["coverage"], "unsupported"))
+    chosen = templates.filter(pc.equal(templates["coverage"], "unsupported"))
     return frozenset(chosen["template_id"].to_pylist())

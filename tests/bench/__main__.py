@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 
-from tests.bench import logs, replays
+from tests.bench import logs, plans, replays
 from tests.bench.ground import Ground
 
 SECTIONS = {
@@ -21,7 +21,8 @@ SECTIONS = {
     "punctual": replays.punctual,
     "sessions": replays.sessions,
     "answer": replays.answer,
-    "timetable": replays.timetable,
+    "plan": plans.plan,
+    "timetable": plans.timetable,
 }
 
 

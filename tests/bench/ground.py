@@ -12,7 +12,10 @@ from types import TracebackType
 from replay.target.embedded import EmbeddedServer
 from tests.bench.measure import FOURSTEP
 from tests.bench.traces import SETTINGS, run, trace
+from tests.bench.wide import write_wide
 from tests.wire_server import wire_server
+
+WIDE = 1_000_000
 
 
 class Ground:
@@ -57,6 +60,11 @@ class Ground:
     def logs(self) -> dict[str, Path]:
         """Of pgbench's SELECT, in three forms."""
         return trace(self.server, self.directory, self.statements)
+
+    @cached_property
+    def wide(self) -> Path:
+        """A million statements of many templates."""
+        return write_wide(self.directory / "wide", WIDE)
 
     @cached_property
     def captured(self) -> Path:

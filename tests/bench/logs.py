@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from statistics import median
 
-from tests.bench.ground import Ground
+from tests.bench.ground import WIDE, Ground
 from tests.bench.measure import FOURSTEP, timed, watched
 from tests.bench.traces import activity_log, slow_log, written
-from tests.bench.wide import TEMPLATES, write_wide
+from tests.bench.wide import TEMPLATES
 
-PREPARED = 1_000_000
 RUNS = 3
 """Of each capture; the median counts."""
 
@@ -44,12 +43,10 @@ def capture(ground: Ground) -> None:
 
 def prepare(ground: Ground) -> None:
     """A million statements of many templates for Redshift."""
-    wide = ground.directory / "wide"
-    write_wide(wide, PREPARED)
-    command = [*FOURSTEP, "prepare", str(wide), "--write", "redshift"]
+    command = [*FOURSTEP, "prepare", str(ground.wide), "--write", "redshift"]
     found = watched([*command, "-o", str(ground.directory / "prepared")], ground.directory)
     print(
-        f"  {PREPARED:,} statements of {TEMPLATES} templates: {found.took_s:.1f} s, "
-        f"{PREPARED / found.took_s:,.0f} statements/s, {max(found.peak_mb.values()):.0f} MB",
+        f"  {WIDE:,} statements of {TEMPLATES} templates: {found.took_s:.1f} s, "
+        f"{WIDE / found.took_s:,.0f} statements/s, {max(found.peak_mb.values()):.0f} MB",
         flush=True,
     )

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
-import tempfile
-from pathlib import Path
 
 import numpy as np
 
 from replay.synthetic import write_synthetic
 from tests.bench.ground import Ground
-from tests.bench.measure import FOURSTEP, lag_ms, local_ports, rate_of, replay, say, timed, watched
+from tests.bench.measure import lag_ms, rate_of, replay, say, timed
 from tests.bench.traces import host_of
 from tests.replay.planned import write_workload
 
@@ -19,11 +16,6 @@ FLAT = 1_000_000
 RATE, AT_ONCE = 2_000, 100
 SESSIONS, OPENING_S, HELD_S = 5_000, 10, 30
 ROWS, COLUMNS, SMALL_PER_S, QUIET_S, BESIDE_S = 10_000_000, 10, 20, 5, 25
-READY = "is ready after"
-REPORT = (
-    "SELECT c.name, sum(d.impressions) AS shown FROM delivery d JOIN campaigns c USING (id) "
-    "WHERE d.day BETWEEN '2026-01-01' AND '2026-01-28' AND c.customer = {} GROUP BY c.name LIMIT 20"
-)
 
 
 def flat(ground: Ground) -> None:
@@ -121,26 +113,3 @@ def answer(ground: Ground) -> None:
     )
     peak = max(found.peak_mb.values())
     say("peak memory of the worker", f"{peak:.0f} MB", "250 MB", met=peak <= 250)
-
-
-def timetable(ground: Ground) -> None:
-    """A timetable of millions of statements: laying it out, and being ready to play it."""
-    count = ground.planned
-    workload = Path(tempfile.gettempdir()) / f"fourstep-bench-{count}"
-    if not (workload / "manifest.json").is_file():
-        number = np.arange(count)
-        write_synthetic(workload, due_us=number * 1_000, session=number % 5_000, question=REPORT)
-    command = [*FOURSTEP, "run", "--workload", str(workload), "--dry-run"]
-    found = watched(command, ground.directory)
-    peak_mb = max(found.peak_mb.values())
-    print(f"  {count:,} statements, in `{workload}` for the next time")
-    say("laid out, process and all", f"{found.took_s:.1f} s", "60 s", met=found.took_s <= 60)
-    say("peak memory", f"{peak_mb:,.0f} MB", "2,048 MB", met=peak_mb <= 2_048)
-    options = ["--host", "null:", "--run-dir", str(ground.directory / "ready"), *local_ports()]
-    # As a worker beside its master; what is planned need not be played.
-    found = watched([*command[:-1], "--processes", "1", *options], ground.directory, until=READY)
-    told = re.search(rf"{READY} ([\d.]+) s", found.text)
-    ready_s = float(told[1]) if told else float("inf")
-    say("a worker is ready after", f"{ready_s:.1f} s", "5 s", met=ready_s <= 5)
-    peaks = ", ".join(f"{peak:,.0f}" for peak in sorted(found.peak_mb.values()))
-    say("peak memory, by process", f"{peaks} MB")
