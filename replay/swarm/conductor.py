@@ -209,6 +209,9 @@ class Conductor:
         worker = self._sender(msg, data)
         if data is None or worker is None:
             return
+        if self.state is State.PLAYING:
+            # One that quits before it is done, say on SIGTERM, is lost, though its samples are not.
+            self._notice_lost()
         worker.done = dict(data)
         if data.get("failure"):
             self.drain("disk-full")
@@ -244,7 +247,7 @@ class Conductor:
         # Counting samples takes a while, and others may ask for the next step meanwhile.
         self._enter(State.CLOSING)
         self._progress.clear()
-        if self._ended_by == "done" and self._crew.lost:
+        if self._ended_by == "done" and all(worker.lost for worker in self._crew):
             self._ended_by = "worker-lost"
         try:
             settlement = self.run.end(
@@ -253,13 +256,14 @@ class Conductor:
             )
             for line in settlement.in_words:
                 logger.info("%s", line)
-            self._exit_code, invalid = settlement.judge(
+            self._exit_code, undecided = settlement.judge(
                 self._ended_by,
                 lag_budget_us=self.run.dials.lag_budget_ms * 1_000,
                 starved_us=self._crew.starved_us,
+                worker_lost=self._crew.lost,
             )
-            if invalid:
-                logger.error("INVALID: %s", invalid)
+            if undecided:
+                logger.error("%s", undecided)
         except (FourstepError, OSError) as error:
             logger.error("%s", describe(error))
             self._exit_code = ExitCode.UNDECIDED
