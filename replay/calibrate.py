@@ -34,7 +34,6 @@ _TARGETS = {"null": (60_000, 8_000), "postgresql": (12_000, 800)}
 _SHARES = (0.1, 0.25, 0.5, 0.7, 0.9)
 _SESSIONS = 20
 _STEPS = 8
-_QUANTILES = ("p50_us", "p99_us", "max_us")
 _HELD_US = 50_000
 """Sessions are held while p99 of our own lag is at most this; what failed never came."""
 _BOUND_S = 120
@@ -57,8 +56,7 @@ def calibrate(*, seconds: float, tell: Callable[[str], None]) -> dict[str, Any]:
             for kind, url in (("null", "null:"), ("postgresql", server.url()))
         }
     document = this_machine() | {
-        "tool_version": replay.__version__,
-        "versions": versions(),
+        "versions": versions() | {"fourstep": replay.__version__},
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "targets": found,
     }
@@ -73,8 +71,8 @@ def as_text(document: Mapping[str, Any]) -> str:
     lines = [f"one worker  statements/s  p99 late at{shares}  sessions held"]
     for kind, found in document["targets"].items():
         late = "".join(f"{at['p99_us'] / 1e3:>6.1f} ms" for at in found["late"])
-        held = f"{found['held']:,} of {found['tried']:,}"
-        lines.append(f"{kind:<12}{found['statements_per_s']:>12,}{'':>13}{late}  {held:>13}")
+        held = f"{found['held']:>8,} of {found['tried']:,}"
+        lines.append(f"{kind:<12}{found['statements_per_s']:>12,}{'':>13}{late}  {held}")
     return "\n".join(lines)
 
 
@@ -88,7 +86,6 @@ def _measure(
     span_us = pc.max(flat["done_us"]).as_py() - pc.min(flat["sent_us"]).as_py()
     ceiling = round(len(flat) / max(span_us, 1) * 1e6)
     tell(f"{kind}: shares of {ceiling:,} statements/s, then up to {sessions:,} sessions")
-
     step_us = round(seconds * 1e6)
     parts = [np.arange(0, step_us, 1e6 / (ceiling * share)).astype(np.int64) for share in _SHARES]
     climb_us = np.concatenate([step * step_us + part for step, part in enumerate(parts)])
@@ -104,7 +101,6 @@ def _measure(
         due_us=np.concatenate([climb_us, ramp_us + asked_us[asked_us < length_us]]),
         session=np.concatenate([np.arange(len(climb_us)) % _SESSIONS, _SESSIONS + which]),
     )
-
     due_us, ready_us, sent_us = (
         samples[name].fill_null(0).to_numpy() for name in ("due_us", "ready_us", "sent_us")
     )
@@ -112,8 +108,8 @@ def _measure(
     for step, share in enumerate(_SHARES):
         # The target answers at once: that a session waits for itself is this machine's doing.
         late_us = (sent_us - due_us)[due_us // step_us == step]
-        quantiles = np.quantile(late_us, (0.5, 0.99, 1), method="inverted_cdf").tolist()
-        late.append({"share": share, **dict(zip(_QUANTILES, quantiles, strict=True))})
+        p50_us, p99_us, max_us = (int(each) for each in np.quantile(late_us, (0.5, 0.99, 1)))
+        late.append({"share": share, "p50_us": p50_us, "p99_us": p99_us, "max_us": max_us})
     lag_us = sent_us - np.maximum(due_us, ready_us)
     lag_us[pc.not_equal(samples["status"], "ok").to_numpy()] = _BOUND_S * 1_000_000
     ramp = (due_us - ramp_us) * _STEPS // length_us

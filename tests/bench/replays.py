@@ -60,8 +60,11 @@ def punctual(ground: Ground) -> None:
         question="SELECT relname FROM pg_class WHERE oid = {}",
     )
     samples, _ = replay(ground.directory / "punctual", workload, ground.server.url())
-    lags = lag_ms(samples)
-    print(f"  {RATE:,} statements/s for {ground.seconds} s in {AT_ONCE} sessions, PostgreSQL")
+    logging_in = samples["due_us"].to_numpy() < 1_000_000
+    first, lags = lag_ms(samples.filter(logging_in)), lag_ms(samples.filter(~logging_in))
+    about = f"{RATE:,} statements/s for {ground.seconds} s in {AT_ONCE} sessions, PostgreSQL"
+    print(f"  {about}; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs")
+    say("at most in the first second, when all log in", f"{first.max():.1f} ms")
     for name, p, bar_ms in (("p50", 0.5, 0.7), ("p99", 0.99, 2.0)):
         lag = float(np.quantile(lags, p))
         say(f"tool lag {name}", f"{lag:.2f} ms", f"{bar_ms} ms", met=lag <= bar_ms)
