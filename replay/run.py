@@ -166,19 +166,29 @@ class Run:
 
     def sample_tables(self) -> Iterator[pa.Table]:
         """The rows of every sample file; of a stream that was cut off, those before the cut."""
-        directory = self.path / "samples"
-        for path in sorted(directory.glob("*.parquet")):
+        tables, streams = sample_files(self.path)
+        for path in tables:
             try:
                 yield pq.read_table(path).select(SAMPLES.names)
             except (OSError, pa.ArrowException) as error:
                 raise Unreadable(f"`{path}` is damaged") from error
-        for path in sorted(directory.glob("*.arrows")):
+        for path in streams:
             yield read_stream(path)
 
     def samples(self) -> pa.Table:
         """All samples, in no particular order."""
         tables = list(self.sample_tables())
         return pa.concat_tables(tables) if tables else SAMPLES.empty_table()
+
+
+def sample_files(run: Path) -> tuple[list[Path], list[Path]]:
+    """A run's Parquet files, and its streams that did not become one of them.
+
+    Who was killed between writing the one and removing the other leaves both.
+    """
+    tables = sorted((run / "samples").glob("*.parquet"))
+    streams = sorted((run / "samples").glob("*.arrows"))
+    return tables, [path for path in streams if path.with_suffix(".parquet") not in tables]
 
 
 def read_stream(path: Path) -> pa.Table:

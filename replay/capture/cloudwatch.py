@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, BinaryIO, cast
 from urllib.parse import parse_qsl
 
-from replay.capture import aws
+from replay import aws
 from replay.capture.source import Source
 from replay.errors import Unreadable, UsageError
 

@@ -79,8 +79,10 @@ def listing(subject: str) -> Iterator[None]:
         raise Unreachable(f"`{subject}` cannot be reached", hint=_HINT) from error
 
 
-def failure(subject: str, error: Exception, *, opens: bool = False) -> FourstepError:
-    """What one of ERRORS means while one log is read.
+def failure(
+    subject: str, error: Exception, *, opens: bool = False, doing: str = "read"
+) -> FourstepError:
+    """What one of ERRORS means while one log or artefact is read, or `doing` something else.
 
     Unreachable where we are not let in at all, or where with `opens` AWS does not answer, for other
     logs will fare no better; Unreadable where this log is gone, forbidden or breaks off.
@@ -89,4 +91,4 @@ def failure(subject: str, error: Exception, *, opens: bool = False) -> FourstepE
     refused = isinstance(error, _NOT_LET_IN) or code in _REFUSED
     if refused or (opens and isinstance(error, _SILENT)):
         return Unreachable(f"`{subject}` cannot be reached", hint=_HINT)
-    return Unreadable(f"`{subject}` cannot be read")
+    return Unreadable(f"`{subject}` cannot be {doing}")
