@@ -6,6 +6,7 @@ worker is told anything.
 
 from __future__ import annotations
 
+import logging
 import platform
 import secrets
 from argparse import Namespace
@@ -18,11 +19,12 @@ from typing import Any
 import pyarrow as pa
 
 import replay
-from replay.artefact import write_json
+from replay.artefact import sha256_of, write_json
 from replay.demo.bundle import bundled_workload
-from replay.errors import Unreadable, UsageError
+from replay.errors import FourstepError, Unreadable, UsageError
 from replay.run import SCHEMA_VERSION, Ledger, Run
 from replay.samples import RESERVES
+from replay.store import fetch, fetch_file, is_remote, publish, refuse_taken, staged
 from replay.swarm.options import dials_of
 from replay.swarm.settle import Settlement, settle
 from replay.target.embedded import EmbeddedServer, open_embedded
@@ -30,6 +32,8 @@ from replay.target.target import Target, parse_target, probe_target
 from replay.timetable import Dials, Timetable, build_timetable, shard_of_sessions
 from replay.waiter import in_thread
 from replay.workload import Workload
+
+logger = logging.getLogger(__name__)
 
 _REPORTED_VERSIONS = ("locust", "gevent", "psycopg", "pyarrow")
 
@@ -40,6 +44,9 @@ class OpenRun:
 
     run_id: str
     path: Path
+    """On this machine; published to `place` where that is remote."""
+    place: str
+    workload_uri: str
     workload: Workload
     dials: Dials
     url: str
@@ -56,27 +63,57 @@ class OpenRun:
             "run_id": self.run_id,
             "shard": shard,
             "shards": shards,
-            "workload": str(self.workload.path.resolve()),
+            "workload": self.workload_uri,
             "sha256": self.workload.sha256,
-            "run_dir": str(self.path.resolve()),
+            "run_dir": self.place if is_remote(self.place) else str(self.path.resolve()),
             "url": self.url,
             "dials": self.dials.as_json(),
         }
 
     def begin(self) -> None:
         """Make the directory and say that everything planned is still unknown."""
-        (self.path / "samples").mkdir(parents=True, exist_ok=True)
+        self.path.mkdir(parents=True, exist_ok=True)
         planned = self.timetable.statements
         self._write(Ledger(planned=planned, unknown=planned), workers=[], ended_by=None)
+        (self.path / "samples").mkdir(exist_ok=True)
+        self._publish(["run.json"])
 
     def end(self, *, workers: list[dict[str, Any]], ended_by: str) -> Settlement:
         """Complete the samples, count them, and write the final run.json."""
         for reserve in (self.path / "samples").glob(RESERVES):
             # A worker that was killed could not give it back.
             reserve.unlink(missing_ok=True)
+        arrived = in_thread(lambda: {each["file"] for each in workers if self._arrived(each)})
         settlement = in_thread(lambda: settle(Run(self.path), self.timetable, self.statements))
         self._write(settlement.ledger, workers=workers, ended_by=ended_by)
+        left = [file for file in (self.path / "samples").iterdir() if file.name not in arrived]
+        self._publish(["run.json", *(f"samples/{file.name}" for file in left)])
         return settlement
+
+    def _arrived(self, worker: dict[str, Any]) -> bool:
+        """True when a worker's samples are here as it wrote them; else they are unknown."""
+        if not worker["file"]:
+            return False
+        name = f"samples/{worker['file']}"
+        path = self.path / name
+        try:
+            if is_remote(self.place) and not path.exists():
+                fetch_file(f"{self.place.rstrip('/')}/{name}", path)
+            if sha256_of(path) == worker["sha256"]:
+                return True
+            path.rename(path.with_suffix(".damaged"))
+            why = "they do not match their checksum"
+        except (FourstepError, OSError) as error:
+            why = str(error)
+        worker["failure"] = f"its samples did not arrive: {why}"
+        logger.error("worker %s: %s", worker["worker"], worker["failure"])
+        if not is_remote(self.place):
+            logger.error("without a directory that all machines share, use --run-dir s3://…")
+        return False
+
+    def _publish(self, names: list[str]) -> None:
+        if is_remote(self.place):
+            in_thread(lambda: publish(self.path, self.place, names=names))
 
     def close(self) -> None:
         """Stop the embedded server, if this run started one."""
@@ -100,7 +137,7 @@ class OpenRun:
                     **{name: version(name) for name in _REPORTED_VERSIONS},
                 },
                 "workload": {
-                    "uri": str(self.workload.path.resolve()),
+                    "uri": self.workload_uri,
                     "sha256": self.workload.sha256,
                 },
                 "target": self.target.as_json() | self.target_facts,
@@ -142,7 +179,7 @@ def dry_run(options: Namespace) -> str:
 
 
 def _laid_out(options: Namespace, dials: Dials) -> tuple[Workload, pa.Table, Timetable]:
-    workload = Workload(Path(options.workload) if options.workload else bundled_workload())
+    workload = Workload(fetch(options.workload) if options.workload else bundled_workload())
     if not len(workload):
         raise Unreadable(f"`{workload.path}` holds no statement", hint="capture a longer window")
     statements = workload.statements()
@@ -164,7 +201,8 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
     """
     dials = dials_of(options)
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    path = _free_directory(options.run_dir, run_id)
+    place = options.run_dir or str(Path("runs") / run_id)
+    path = _free_directory(place, run_id)
     # In a thread of its own: heartbeats of workers and the web page go on.
     workload, statements, timetable = in_thread(lambda: _laid_out(options, dials))
     url = host
@@ -184,6 +222,10 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
     return OpenRun(
         run_id=run_id,
         path=path,
+        place=place,
+        workload_uri=(
+            options.workload if is_remote(options.workload) else str(workload.path.resolve())
+        ),
         workload=workload,
         dials=dials,
         url=url,
@@ -195,8 +237,10 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
     )
 
 
-def _free_directory(wanted: str, run_id: str) -> Path:
-    path = Path(wanted) if wanted else Path("runs") / run_id
+def _free_directory(place: str, run_id: str) -> Path:
+    path = staged(place, run_id)
+    if is_remote(place):
+        in_thread(lambda: refuse_taken(place))
     if (path / "run.json").exists() or (path.is_dir() and any(path.iterdir())):
         raise UsageError(
             f"`{path}` is not empty, and a run never overwrites another",

@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import gevent
 import pyarrow as pa
+from gevent.event import Event
 
 from replay.engine import Engine
-from replay.errors import FourstepError, Unreadable, describe
+from replay.errors import ExitCode, FourstepError, Unreadable, describe
 from replay.samples import SampleStream, describe_planned
+from replay.store import fetch, is_remote, publish, staged
 from replay.swarm import messages
+from replay.swarm.greeting import epoch_us, versions
 from replay.swarm.interrupts import Interrupts
 from replay.target.target import parse_target
 from replay.target.wire import Answer
@@ -38,6 +41,8 @@ NAMES_AT_MOST = 200
 """Locust keeps histograms per name for ever and shows at most 500 of them."""
 NAME_CHARACTERS = 48
 OTHER = "other templates"
+SILENCE_S = 10
+"""A master that answers no heartbeat for this long is gone; Locust itself would wait a minute."""
 
 
 class StatementFailed(Exception):
@@ -55,6 +60,11 @@ class Player:
         self._run_id = ""
         self._shard = 0
         self.engine: Engine | None = None
+        self._ended = Event()
+        self._stage = Path()
+        self._run_dir = ""
+        self._silent_s = 0
+        self._runner.register_message(messages.PING, self._on_ping)
         self._runner.register_message(messages.ASSIGN, self._on_assign)
         self._runner.register_message(messages.GO, self._on_go)
         self._runner.register_message(messages.DRAIN, self._on_drain)
@@ -71,6 +81,11 @@ class Player:
             self.engine.drain(grace_s=grace_s)
             self.engine.finished.wait(timeout=grace_s + 15)
 
+    def _on_ping(self, *, msg: Any, **_: object) -> None:  # noqa: ANN401  Locust's message
+        data = messages.checked(messages.PING, msg.data)
+        if data is not None:
+            self._send(messages.PONG, data | {"epoch_us": epoch_us(), "versions": versions()})
+
     def _on_assign(self, *, msg: Any, **_: object) -> None:  # noqa: ANN401  Locust's message
         data = messages.checked(messages.ASSIGN, msg.data)
         if data is None or self.playing:
@@ -81,10 +96,11 @@ class Player:
 
     def _assign(self, data: Mapping[str, Any]) -> None:
         self._run_id, self._shard = data["run_id"], data["shard"]
+        self._run_dir, self._stage = data["run_dir"], staged(data["run_dir"], self._run_id)
         answer: dict[str, Any] = {"run_id": self._run_id, "shard": self._shard}
         try:
             # A thread of its own: heartbeats go on while a large workload is read.
-            shard = in_thread(lambda: _load(data))
+            shard = in_thread(lambda: _load(data, self._stage))
             dials = Dials(**data["dials"])
             self.engine = Engine(
                 shard.timetable,
@@ -112,20 +128,48 @@ class Player:
         data = messages.checked(messages.GO, msg.data)
         if data is None or data["run_id"] != self._run_id or self.engine is None:
             return
-        wait_s = data["zero_epoch_s"] - time.time()
+        wait_s = data["zero_epoch_s"] - epoch_us() / 1e6
         self.engine.play(zero_ns=time.monotonic_ns() + round(wait_s * 1e9))
         gevent.spawn(self._report_end, self.engine)
         if self._separate:
             # Ctrl-C reaches every process of a terminal: a worker drains, the master ends it.
             self._interrupts = Interrupts(partial(self.engine.drain, grace_s=0), signal.SIGINT)
+            gevent.spawn(self._watch_master, self.engine)
 
     def _on_drain(self, *, msg: Any, **_: object) -> None:  # noqa: ANN401  Locust's message
         data = messages.checked(messages.DRAIN, msg.data)
         if data is not None and data["run_id"] == self._run_id and self.engine is not None:
             self.engine.drain(grace_s=data["grace_s"])
 
+    def _on_heartbeat(self, **_: object) -> None:
+        self._silent_s = 0
+
+    def _watch_master(self, engine: Engine) -> None:
+        # Seconds in which we could have heard: that we were busy ourselves does not count.
+        self._silent_s = 0
+        self._environment.events.heartbeat_received.add_listener(self._on_heartbeat)
+        while self._silent_s < SILENCE_S and not engine.finished.wait(1):
+            self._silent_s += 1
+        self._environment.events.heartbeat_received.remove_listener(self._on_heartbeat)
+        if self._silent_s < SILENCE_S:
+            return
+        logger.error("the master is silent: nothing more is sent, samples are kept, and we end")
+        engine.drain(grace_s=0)
+        self._ended.wait()
+        self._environment.process_exit_code = int(ExitCode.UNDECIDED)
+        self._runner.quit()
+
     def _report_end(self, engine: Engine) -> None:
         engine.finished.wait()
+        told = dict(engine.closing)
+        failure = engine.failure
+        if is_remote(self._run_dir) and told.get("file"):
+            name = f"samples/{told['file']}"
+            try:
+                in_thread(lambda: publish(self._stage, self._run_dir, names=[name]))
+            except (FourstepError, OSError) as error:
+                failure = f"samples stay in `{self._stage / name}`: {error}"
+                told["file"] = None
         if self._interrupts is not None:
             self._interrupts.release()
         tally = engine.tally
@@ -138,10 +182,11 @@ class Player:
                 "varied": engine.variation.varied,
                 "max_lag_us": tally.max_lag_us,
                 "cpu_p95": tally.cpu_p95,
-                "failure": engine.failure,
-                **engine.closing,
+                **told,
+                "failure": failure,
             },
         )
+        self._ended.set()
 
     def _send(self, kind: str, data: dict[str, Any]) -> None:
         self._runner.send_message(kind, data)
@@ -186,8 +231,8 @@ class _Shard:
     names: Mapping[str, tuple[str, str]]
 
 
-def _load(data: Mapping[str, Any]) -> _Shard:
-    workload = Workload(Path(data["workload"]))
+def _load(data: Mapping[str, Any], stage: Path) -> _Shard:
+    workload = Workload(fetch(data["workload"]))
     if workload.sha256 != data["sha256"]:
         raise Unreadable(
             f"`{workload.path}` is not the workload that the master replays",
@@ -201,7 +246,7 @@ def _load(data: Mapping[str, Any]) -> _Shard:
         timetable=timetable,
         statements=statements,
         stream=SampleStream(
-            Path(data["run_dir"]) / "samples",
+            stage / "samples",
             worker=f"w{data['shard']}",
             planned=describe_planned(timetable, statements),
         ),

@@ -1,0 +1,155 @@
+"""Before a run: who is there, is it the same program, and what does its clock say.
+
+Every worker is asked ten times, one question after the other's answer. Of these the one with the
+shortest round trip tells its clock best: the true offset lies within half that trip of it. Who
+connects and does not answer is no worker of ours, and no run waits long for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gevent
+import numpy as np
+from psycopg import pq
+
+import replay
+from replay.errors import FourstepError, UndecidedRun
+from replay.swarm import messages
+
+logger = logging.getLogger(__name__)
+
+ROUNDS = 10
+PATIENCE_S = 5.0
+"""For workers that are expected or connected and say nothing. None of them has work yet."""
+LOCAL = "local"
+"""The client id of the player in a process without workers; Locust's own word."""
+_ODD_US = 1_000_000
+
+
+@dataclass(slots=True, kw_only=True)
+class Clock:
+    """A worker's clock against ours: `offset_us` is how much it is ahead."""
+
+    offset_us: int = 0
+    round_trip_us: int | None = None
+    rounds: int = 0
+    asked_us: int = 0
+
+    def hear(self, told_us: int, *, now_us: int) -> None:
+        """It said `told_us` between `asked_us` and `now_us` of our clock."""
+        self.rounds += 1
+        round_trip_us = max(0, now_us - self.asked_us)
+        if self.round_trip_us is None or round_trip_us < self.round_trip_us:
+            self.round_trip_us = round_trip_us
+            self.offset_us = told_us - (self.asked_us + now_us) // 2
+
+    @property
+    def whole(self) -> bool:
+        """True when it was asked often enough."""
+        return self.rounds >= ROUNDS
+
+    @property
+    def odd(self) -> bool:
+        """True when it is further off than a synchronised clock would be."""
+        return abs(self.offset_us) > (self.round_trip_us or 0) / 2 + _ODD_US
+
+
+class Greeting:
+    """Asks the workers of one master; of a process without any, its own player needs no asking."""
+
+    def __init__(self, runner: Any) -> None:  # noqa: ANN401  Locust's
+        self._runner = runner
+        self._run_id = ""
+        self._clocks: dict[str, Clock] = {}
+        self._refusal: FourstepError | None = None
+        runner.register_message(messages.PONG, self._on_pong)
+
+    @property
+    def client_ids(self) -> list[str]:
+        """Who could take part in a run."""
+        clients = getattr(self._runner, "clients", None)
+        return [LOCAL] if clients is None else [client.id for client in clients.ready]
+
+    def knows(self, client_id: str) -> bool:
+        """True of a client that has proved to be a worker of ours."""
+        clock = self._clocks.get(client_id)
+        return clock is not None and clock.rounds > 0
+
+    def meet(self, run_id: str, *, expected: int) -> dict[str, Clock]:
+        """The clocks of those who answered, by client id, once all have or patience ends.
+
+        Raises:
+            UndecidedRun: nobody answers, or a worker is another fourstep.
+        """
+        self._run_id, self._clocks, self._refusal = run_id, {}, None
+        if self.client_ids == [LOCAL]:
+            return {LOCAL: Clock()}
+        until_s = time.monotonic() + PATIENCE_S
+        while time.monotonic() < until_s:
+            for client_id in set(self.client_ids) - self._clocks.keys():
+                self._clocks[client_id] = Clock()
+                self._ask(client_id)
+            gevent.sleep(0.01)
+            if self._refusal is not None:
+                raise self._refusal
+            answered = {name: clock for name, clock in self._clocks.items() if clock.whole}
+            if len(answered) == len(self._clocks) and len(answered) >= expected:
+                break
+        for client_id, clock in self._clocks.items():
+            if not clock.whole:
+                logger.warning("`%s` does not answer as a worker, and takes no part", client_id)
+            elif clock.odd:
+                ahead_s = clock.offset_us / 1e6
+                logger.warning("the clock of `%s` is %.3f s ahead: allowed for", client_id, ahead_s)
+        if not answered:
+            raise UndecidedRun("no worker answers", hint="start workers with this locustfile")
+        return answered
+
+    def _ask(self, client_id: str) -> None:
+        clock = self._clocks[client_id]
+        clock.asked_us = epoch_us()
+        question = {"run_id": self._run_id, "number": clock.rounds}
+        self._runner.send_message(messages.PING, question, client_id)
+
+    def _on_pong(self, *, msg: Any, **_: object) -> None:  # noqa: ANN401  Locust's message
+        now_us = epoch_us()
+        data = messages.checked(messages.PONG, msg.data)
+        clock = self._clocks.get(msg.node_id)
+        if data is None or clock is None or clock.whole:
+            return
+        if (data["run_id"], data["number"]) != (self._run_id, clock.rounds):
+            return
+        self._refusal = self._refusal or _refusal(msg.node_id, data["versions"])
+        clock.hear(data["epoch_us"], now_us=now_us)
+        if not clock.whole:
+            self._ask(msg.node_id)
+
+
+def epoch_us() -> int:
+    """This machine's clock, microseconds since 1970."""
+    return time.time_ns() // 1_000
+
+
+def versions() -> dict[str, str]:
+    """What has to be the same on every machine."""
+    return {
+        "fourstep": replay.__version__,
+        "python": ".".join(platform.python_version_tuple()[:2]),
+        "libpq": str(pq.version()),
+        # Draws the samples and shifts that every worker computes alike.
+        "numpy": np.__version__,
+    }
+
+
+def _refusal(client_id: str, theirs: Mapping[str, str]) -> FourstepError | None:
+    for name, ours in versions().items():
+        if theirs.get(name) != ours:
+            said = f"worker `{client_id}` runs {name} {theirs.get(name)}, the master {ours}"
+            return UndecidedRun(said, hint=f"install the same {name} on every machine")
+    return None
