@@ -53,7 +53,8 @@ def put(s3: Any, path: Path, bucket: str, key: str) -> None:  # noqa: ANN401
     try:
         with path.open("rb") as file:
             if path.stat().st_size <= _PART_BYTES:
-                s3.put_object(**place, **told, **_checked(file.read()))
+                body = file.read()
+                s3.put_object(**place, **told, Body=body, ChecksumSHA256=_checksum(body))
                 return
             place["UploadId"] = s3.create_multipart_upload(
                 **place, **told, ChecksumAlgorithm="SHA256"
@@ -61,9 +62,9 @@ def put(s3: Any, path: Path, bucket: str, key: str) -> None:  # noqa: ANN401
             try:
                 parts: list[dict[str, Any]] = []
                 while body := file.read(_PART_BYTES):
-                    part = {"PartNumber": len(parts) + 1}
-                    answer = s3.upload_part(**place, **part, **_checked(body))
-                    parts.append(part | {name: answer[name] for name in ("ETag", "ChecksumSHA256")})
+                    part = {"PartNumber": len(parts) + 1, "ChecksumSHA256": _checksum(body)}
+                    answer = s3.upload_part(**place, **part, Body=body)
+                    parts.append(part | {"ETag": answer["ETag"]})
                 s3.complete_multipart_upload(**place, MultipartUpload={"Parts": parts})
             except BaseException:
                 # Parts without an end are paid for and not seen.
@@ -73,9 +74,8 @@ def put(s3: Any, path: Path, bucket: str, key: str) -> None:  # noqa: ANN401
         raise aws.failure(f"s3://{bucket}/{key}", error, opens=True, doing="written") from error
 
 
-def _checked(body: bytes) -> dict[str, Any]:
-    digest = hashlib.sha256(body).digest()
-    return {"Body": body, "ChecksumSHA256": base64.b64encode(digest).decode()}
+def _checksum(body: bytes) -> str:
+    return base64.b64encode(hashlib.sha256(body).digest()).decode()
 
 
 class Object:

@@ -153,7 +153,10 @@ class SampleStream:
         parquet = self.path.with_suffix(".parquet")
         # Without room for a second copy the stream stays: it is as good, and readers know it.
         with suppress(OSError):
-            write_table(parquet, read_stream(self.path))
+            table = read_stream(self.path)
+            if table.num_rows < self.rows:
+                raise OSError("the stream is not what was written")
+            write_table(parquet, table)
             self.path.unlink()
             self.path = parquet
         return {

@@ -58,7 +58,7 @@ class Conductor:
         self._options = cast(Namespace, environment.parsed_options)
         self._runner = cast(Any, environment.runner)
         self._crew = Crew()
-        self.greeting = Greeting(self._runner)
+        self.greeting = Greeting(self._runner, expected=self._options.expect_workers or 1)
         self._since_s = 0.0
         self._zero_s = 0.0
         self._progress = Progress()
@@ -100,7 +100,7 @@ class Conductor:
                 return
             self.run = opened
             opened.begin()
-            clocks = self.greeting.meet(opened.run_id, expected=self._options.expect_workers or 1)
+            clocks = self.greeting.meet(opened.run_id, lambda: self.state is State.OPENING)
         except (FourstepError, OSError) as error:
             self._fail(describe(error), getattr(error, "exit_code", ExitCode.UNREADABLE))
             return

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,10 +26,13 @@ logger = logging.getLogger(__name__)
 
 ROUNDS = 10
 PATIENCE_S = 5.0
-"""For workers that are expected or connected and say nothing. None of them has work yet."""
+"""For who is connected and says nothing; no worker has work yet."""
+EXPECTED_S = 60.0
+"""For workers of `--expect-workers` or `--processes`, whose places strangers may have taken."""
 LOCAL = "local"
 """The client id of the player in a process without workers; Locust's own word."""
 _ODD_US = 1_000_000
+_AGAIN_US = 1_000_000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,6 +42,8 @@ class Clock:
     offset_us: int = 0
     round_trip_us: int | None = None
     rounds: int = 0
+    number: int = 0
+    """Of the last question; answers to others come too late to tell anything."""
     asked_us: int = 0
 
     def hear(self, told_us: int, *, now_us: int) -> None:
@@ -63,8 +68,9 @@ class Clock:
 class Greeting:
     """Asks the workers of one master; of a process without any, its own player needs no asking."""
 
-    def __init__(self, runner: Any) -> None:  # noqa: ANN401  Locust's
+    def __init__(self, runner: Any, *, expected: int) -> None:  # noqa: ANN401  Locust's
         self._runner = runner
+        self._expected = expected
         self._run_id = ""
         self._clocks: dict[str, Clock] = {}
         self._refusal: FourstepError | None = None
@@ -81,8 +87,10 @@ class Greeting:
         clock = self._clocks.get(client_id)
         return clock is not None and clock.rounds > 0
 
-    def meet(self, run_id: str, *, expected: int) -> dict[str, Clock]:
+    def meet(self, run_id: str, goes_on: Callable[[], bool]) -> dict[str, Clock]:
         """The clocks of those who answered, by client id, once all have or patience ends.
+
+        Asks no further when it does not go on.
 
         Raises:
             UndecidedRun: nobody answers, or a worker is another fourstep.
@@ -90,16 +98,24 @@ class Greeting:
         self._run_id, self._clocks, self._refusal = run_id, {}, None
         if self.client_ids == [LOCAL]:
             return {LOCAL: Clock()}
-        until_s = time.monotonic() + PATIENCE_S
-        while time.monotonic() < until_s:
+        began_s = time.monotonic()
+        answered: dict[str, Clock] = {}
+        while goes_on():
             for client_id in set(self.client_ids) - self._clocks.keys():
                 self._clocks[client_id] = Clock()
-                self._ask(client_id)
+            for client_id, clock in self._clocks.items():
+                # A worker drops what comes while it is still starting.
+                if not clock.whole and epoch_us() - clock.asked_us > _AGAIN_US:
+                    self._ask(client_id)
             gevent.sleep(0.01)
             if self._refusal is not None:
                 raise self._refusal
             answered = {name: clock for name, clock in self._clocks.items() if clock.whole}
-            if len(answered) == len(self._clocks) and len(answered) >= expected:
+            enough = len(answered) >= self._expected
+            waited_s = time.monotonic() - began_s
+            if enough and len(answered) == len(self._clocks):
+                break
+            if waited_s > (PATIENCE_S if enough else EXPECTED_S):
                 break
         for client_id, clock in self._clocks.items():
             if not clock.whole:
@@ -107,14 +123,15 @@ class Greeting:
             elif clock.odd:
                 ahead_s = clock.offset_us / 1e6
                 logger.warning("the clock of `%s` is %.3f s ahead: allowed for", client_id, ahead_s)
-        if not answered:
+        if not answered and goes_on():
             raise UndecidedRun("no worker answers", hint="start workers with this locustfile")
         return answered
 
     def _ask(self, client_id: str) -> None:
         clock = self._clocks[client_id]
+        clock.number += 1
         clock.asked_us = epoch_us()
-        question = {"run_id": self._run_id, "number": clock.rounds}
+        question = {"run_id": self._run_id, "number": clock.number}
         self._runner.send_message(messages.PING, question, client_id)
 
     def _on_pong(self, *, msg: Any, **_: object) -> None:  # noqa: ANN401  Locust's message
@@ -123,7 +140,7 @@ class Greeting:
         clock = self._clocks.get(msg.node_id)
         if data is None or clock is None or clock.whole:
             return
-        if (data["run_id"], data["number"]) != (self._run_id, clock.rounds):
+        if (data["run_id"], data["number"]) != (self._run_id, clock.number):
             return
         self._refusal = self._refusal or _refusal(msg.node_id, data["versions"])
         clock.hear(data["epoch_us"], now_us=now_us)

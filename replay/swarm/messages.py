@@ -68,7 +68,7 @@ def _dials(value: object) -> bool:
     try:
         Dials(**value)
     except (UsageError, TypeError):
-        # NumPy knows no integer beyond 64 bits.
+        # NumPy cannot look at every integer.
         return False
     return True
 

@@ -64,6 +64,9 @@ class Player:
         self._stage = Path()
         self._run_dir = ""
         self._silent_s = 0
+        if separate:
+            environment.events.heartbeat_received.add_listener(self._on_heartbeat)
+            gevent.spawn(self._watch_master)
         self._runner.register_message(messages.PING, self._on_ping)
         self._runner.register_message(messages.ASSIGN, self._on_assign)
         self._runner.register_message(messages.GO, self._on_go)
@@ -96,6 +99,7 @@ class Player:
 
     def _assign(self, data: Mapping[str, Any]) -> None:
         self._run_id, self._shard = data["run_id"], data["shard"]
+        self._ended.clear()
         self._run_dir, self._stage = data["run_dir"], staged(data["run_dir"], self._run_id)
         answer: dict[str, Any] = {"run_id": self._run_id, "shard": self._shard}
         try:
@@ -134,7 +138,6 @@ class Player:
         if self._separate:
             # Ctrl-C reaches every process of a terminal: a worker drains, the master ends it.
             self._interrupts = Interrupts(partial(self.engine.drain, grace_s=0), signal.SIGINT)
-            gevent.spawn(self._watch_master, self.engine)
 
     def _on_drain(self, *, msg: Any, **_: object) -> None:  # noqa: ANN401  Locust's message
         data = messages.checked(messages.DRAIN, msg.data)
@@ -144,17 +147,13 @@ class Player:
     def _on_heartbeat(self, **_: object) -> None:
         self._silent_s = 0
 
-    def _watch_master(self, engine: Engine) -> None:
+    def _watch_master(self) -> None:
         # Seconds in which we could have heard: that we were busy ourselves does not count.
-        self._silent_s = 0
-        self._environment.events.heartbeat_received.add_listener(self._on_heartbeat)
-        while self._silent_s < SILENCE_S and not engine.finished.wait(1):
+        while self._silent_s < SILENCE_S or self.engine is None or not self.engine.started:
+            gevent.sleep(1)
             self._silent_s += 1
-        self._environment.events.heartbeat_received.remove_listener(self._on_heartbeat)
-        if self._silent_s < SILENCE_S:
-            return
         logger.error("the master is silent: nothing more is sent, samples are kept, and we end")
-        engine.drain(grace_s=0)
+        self.engine.drain(grace_s=0)
         self._ended.wait()
         self._environment.process_exit_code = int(ExitCode.UNDECIDED)
         self._runner.quit()
