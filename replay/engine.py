@@ -15,19 +15,32 @@ import logging
 import time
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import gevent
 import numpy as np
-import psutil
 import pyarrow as pa
 from gevent.event import Event
 
-from replay.flights import Flights
-from replay.kind import READING
+from replay.divergence import Divergence
+from replay.flights import Flight, Flights
 from replay.login import Connect, Logins
-from replay.samples import CANCELLED, ERROR, NONE, OK, SKIPPED, SampleStream
+from replay.marks import SKIP, Marks
+from replay.samples import (
+    CANCELLED,
+    DUE_US,
+    ERROR,
+    NONE,
+    OK,
+    READY_US,
+    SENT_US,
+    SKIPPED,
+    Notes,
+    Rows,
+    SampleStream,
+    rows_of,
+)
+from replay.strain import Strain, undisturbed
 from replay.target.wire import Answer, Connection, LoginFailed
 from replay.timetable import Dials, Timetable
 from replay.variation import Variation
@@ -39,23 +52,8 @@ LOGIN_LEAD_US = 200_000
 """A session logs in this much before its first statement is due, as its client on 1.0 had."""
 _FLUSH_S = 0.5
 
-OnSample = Callable[[int, int, Answer], None]
-"""`(planned index, service time in ns, answer)`, for live statistics."""
-
-
-@dataclass(kw_only=True)
-class Tally:
-    """Where a worker is; figures for the live view and the done message."""
-
-    planned: int = 0
-    max_lag_us: int = 0
-    cpu_percent: list[float] = field(default_factory=list)
-
-    @property
-    def cpu_p95(self) -> float | None:
-        """The process's share of one core, 95th percentile over half seconds."""
-        shares = self.cpu_percent
-        return round(float(np.percentile(shares, 95)) / 100, 4) if shares else None
+OnRows = Callable[[Rows, Notes], None]
+"""Told of what ended, twice a second, for live statistics; must be quick: sessions wait for it."""
 
 
 class Engine:
@@ -75,28 +73,37 @@ class Engine:
         unsupported: frozenset[str],
         stream: SampleStream,
         variation: Variation,
-        on_sample: OnSample = lambda index, service_ns, answer: None,
+        on_rows: OnRows = lambda rows, notes: None,
     ) -> None:
         self.started = False
         self.finished = Event()
-        self.tally = Tally(planned=timetable.statements)
+        self.planned = timetable.statements
+        self.max_lag_us = 0
+        self.strain = Strain()
         self.variation = variation
         self.failure: str | None = None
         """Why samples could not be recorded, if they could not."""
         self.closing: dict[str, Any] = {}
         self._timetable = timetable
+        # Views of the arrays' memory give plain integers, and faster than numpy does.
+        self._due_us = memoryview(cast(Any, timetable.due_us))
         self._logins = Logins(connect)
         self._flights = Flights(timeout_s=dials.statement_timeout_s)
         self._stream = stream
-        self._on_sample = on_sample
-        self._skip_reason = _skip_reasons(statements, dials, unsupported)
+        self._on_rows = on_rows
+        self._marks = Marks(statements, timetable.row, writes=dials.writes, unsupported=unsupported)
         self._flat = array("q")
-        self._errors: dict[int, tuple[str | None, str]] = {}
+        self._notes: Notes = {}
         self._zero_ns = 0
         self._draining = False
         self._naps = Naps()
         self._ended = Event()
         self._sessions: set[gevent.Greenlet] = set()
+
+    @property
+    def open_sessions(self) -> int:
+        """Sessions that have begun and not ended."""
+        return len(self._sessions)
 
     def play(self, *, zero_ns: int) -> None:
         """Start; `zero_ns` is the run's zero on `time.monotonic_ns`, best in the near future."""
@@ -113,10 +120,13 @@ class Engine:
         self._flights.recall(grace_s=grace_s)
 
     def _run(self) -> None:
-        housekeeping = [gevent.spawn(self._flush), gevent.spawn(self._flights.watch, self._ended)]
+        keeping = [self._flush, lambda: self._flights.watch(self._ended)]
+        keeping.append(lambda: self.strain.probe(self._ended))
+        housekeeping = [gevent.spawn(keep) for keep in keeping]
         try:
-            self._dispatch()
-            gevent.joinall(list(self._sessions))
+            with undisturbed():
+                self._dispatch()
+                gevent.joinall(list(self._sessions))
         finally:
             self._ended.set()
             gevent.joinall(housekeeping)
@@ -134,26 +144,36 @@ class Engine:
 
     def _play_session(self, first: int, stop: int) -> None:
         connection: Connection | None = None
+        flight: Flight | None = None
         ready_us = NONE
+        session = Divergence()
         index = first
         try:
             for index in range(first, stop):
-                reason = self._skip_reason[self._timetable.row[index]]
-                if reason:
-                    self._record(index, status=SKIPPED, error=(None, reason))
+                due_us = self._due_us[index]
+                mark = self._marks.of[index]
+                if mark & SKIP:
+                    told = (None, self._marks.reason(index))
+                    self._record(index, due_us, SKIPPED, session.mark, told)
                     continue
-                if connection is None:
-                    connection, ready_us = self._log_in(index)
-                if connection is None:
+                if connection is None or flight is None:
+                    connection, ready_us = self._log_in(index, due_us, session)
+                    if connection is None:
+                        continue
+                    flight = Flight(connection)
+                if self._zero_ns + due_us * 1_000 > time.monotonic_ns():
+                    self._sleep_until(due_us)
+                if self._draining:
+                    self._record(index, due_us, CANCELLED, session.mark, ready_us=ready_us)
                     continue
-                if not self._is_due(index):
-                    self._record(index, ready_us=ready_us, status=CANCELLED)
-                    continue
-                answer = self._send(index, connection, ready_us)
-                ready_us = self._since_zero(answer.done_ns)
+                answer = self._send(index, due_us, ready_us, flight, session)
+                if mark or answer.sqlstate is not None:
+                    session.follow(mark, failed=answer.sqlstate is not None)
+                ready_us = (answer.done_ns - self._zero_ns) // 1_000
                 if answer.lost:
                     connection.close()
                     connection = None
+                    session.lose()
         except Exception:
             # A defect of ours must not take other sessions with it; the ledger shows `unknown`.
             logger.exception("a session failed at planned statement %d", index)
@@ -161,24 +181,23 @@ class Engine:
             if connection is not None:
                 connection.close()
 
-    def _log_in(self, index: int) -> tuple[Connection | None, int]:
+    def _log_in(
+        self, index: int, due_us: int, session: Divergence
+    ) -> tuple[Connection | None, int]:
         """A connection and when the session was ready; a failure is recorded as the statement's."""
-        self._sleep_until(int(self._timetable.due_us[index]) - LOGIN_LEAD_US)
+        self._sleep_until(due_us - LOGIN_LEAD_US)
         try:
             opened = self._logins.open(goes_on=lambda: not self._draining)
         except LoginFailed as failure:
-            self._record(index, status=ERROR, error=(failure.sqlstate, str(failure)))
+            told = (failure.sqlstate, str(failure))
+            self._record(index, due_us, ERROR, session.mark, told)
+            session.lose()
             return None, NONE
         if opened is None:
-            self._record(index, status=CANCELLED)
+            self._record(index, due_us, CANCELLED, session.mark)
             return None, NONE
         connection, gate_ns = opened
         return connection, self._since_zero(time.monotonic_ns() - gate_ns)
-
-    def _is_due(self, index: int) -> bool:
-        """Wait for the statement's due time; False when the run is being drained."""
-        self._sleep_until(int(self._timetable.due_us[index]))
-        return not self._draining
 
     def _sleep_until(self, due_us: int) -> None:
         due_ns = self._zero_ns + due_us * 1_000
@@ -186,76 +205,83 @@ class Engine:
         while not self._draining and (left_ns := due_ns - time.monotonic_ns()) > 0:
             self._naps.nap(left_ns / 1e9)
 
-    def _send(self, index: int, connection: Connection, ready_us: int) -> Answer:
+    def _send(
+        self, index: int, due_us: int, ready_us: int, flight: Flight, session: Divergence
+    ) -> Answer:
+        # The path of every statement: a microsecond here is a tenth of what a statement costs us.
         sql, params = self.variation.text(index)
         sent_ns = time.monotonic_ns()
-        flight = self._flights.start(connection, sent_ns)
+        self._flights.start(flight, sent_ns)
         try:
-            answer = connection.execute(sql, params)
+            answer = flight.connection.execute(sql, params)
         finally:
             self._flights.end(flight)
-        sent_us = self._since_zero(sent_ns)
-        status = OK if answer.sqlstate is None else (flight.stopped or ERROR)
-        self._record(
-            index,
-            ready_us=ready_us,
-            sent_us=sent_us,
-            answer=answer,
-            status=status,
-            error=None if answer.sqlstate is None else (answer.sqlstate, answer.error or ""),
+        first_row_ns, done_ns, rows, sqlstate, text, _, digest = answer
+        status = OK | session.mark
+        if sqlstate is not None:
+            status = (flight.stopped or ERROR) | session.mark
+        if sqlstate is not None or digest is not None:
+            self._notes[index] = (sqlstate, text, digest)
+        zero_ns = self._zero_ns
+        self._flat.extend(
+            (
+                index,
+                due_us,
+                ready_us,
+                (sent_ns - zero_ns) // 1_000,
+                NONE if first_row_ns is None else (first_row_ns - zero_ns) // 1_000,
+                (done_ns - zero_ns) // 1_000,
+                status,
+                NONE if rows is None else rows,
+            )
         )
-        due_us = int(self._timetable.due_us[index])
-        self.tally.max_lag_us = max(self.tally.max_lag_us, sent_us - max(due_us, ready_us))
-        self._on_sample(index, answer.done_ns - sent_ns, answer)
         return answer
 
     def _record(
         self,
         index: int,
-        *,
+        due_us: int,
         status: int,
+        mark: int,
+        told: tuple[str | None, str] | None = None,
+        *,
         ready_us: int = NONE,
-        sent_us: int = NONE,
-        answer: Answer | None = None,
-        error: tuple[str | None, str] | None = None,
     ) -> None:
-        first_us = done_us = rows = NONE
-        if answer is not None:
-            done_us = self._since_zero(answer.done_ns)
-            if answer.first_row_ns is not None:
-                first_us = self._since_zero(answer.first_row_ns)
-            if answer.rows is not None:
-                rows = answer.rows
-        if error is not None:
-            self._errors[index] = error
-        self._flat.extend((index, ready_us, sent_us, first_us, done_us, status, rows))
+        """A statement that was not sent; `told` is SQLSTATE and text, or nothing and a reason."""
+        if told is not None:
+            self._notes[index] = (*told, None)
+        self._flat.extend((index, due_us, ready_us, NONE, NONE, NONE, status | mark, NONE))
 
     def _since_zero(self, now_ns: int) -> int:
         # Logins begin before zero; NONE would be taken for null.
         return max(0, (now_ns - self._zero_ns) // 1_000)
 
     def _flush(self) -> None:
-        process = psutil.Process()
-        process.cpu_percent()
         while not self._ended.wait(_FLUSH_S):
-            self.tally.cpu_percent.append(process.cpu_percent())
+            self.strain.note_cpu()
             self._write_samples()
 
     def _write_samples(self) -> None:
         if not self._flat:
             return
         flat, self._flat = self._flat, array("q")
-        errors, self._errors = self._errors, {}
+        notes, self._notes = self._notes, {}
+        rows = rows_of(flat)
         try:
-            in_thread(lambda: self._stream.append(flat, errors))
+            in_thread(lambda: self._stream.append(rows, notes))
         except Exception as error:
             # Kept for the next try, which on a full disk has the reserve to write into.
             self._flat = flat + self._flat
-            self._errors = errors | self._errors
+            self._notes = notes | self._notes
             if self.failure is None:
                 logger.error("samples cannot be written (%s): ending the run", error)
                 self.failure = f"samples cannot be written: {error}"
                 self.drain(grace_s=0)
+            return
+        sent = rows[rows[:, SENT_US] != NONE]
+        lag_us = sent[:, SENT_US] - np.maximum(sent[:, DUE_US], sent[:, READY_US])
+        self.max_lag_us = max(self.max_lag_us, int(lag_us.max(initial=0)))
+        self._on_rows(rows, notes)
 
     def _close(self) -> None:
         for _ in range(2):
@@ -266,19 +292,3 @@ class Engine:
             self.failure = self.failure or f"samples cannot be closed: {error}"
         self.closing.setdefault("rows_written", self._stream.rows)
         self.closing.setdefault("sha256", "")
-
-
-def _skip_reasons(
-    statements: pa.Table, dials: Dials, unsupported: frozenset[str]
-) -> list[str | None]:
-    """Why each statement of the workload is not sent, if it is not."""
-    kinds = statements["kind"].to_pylist()
-    templates = statements["template_id"].to_pylist()
-    return [
-        "unsupported"
-        if template in unsupported
-        else f"may write: {kind}"
-        if kind not in READING and not dials.writes
-        else None
-        for kind, template in zip(kinds, templates, strict=True)
-    ]

@@ -21,10 +21,10 @@ _SEVER_AFTER_NS = 5_000_000_000
 
 @dataclass(slots=True, eq=False)
 class Flight:
-    """One statement between sending and its answer."""
+    """A session's statement between sending and its answer; the same object for each in turn."""
 
     connection: Connection
-    deadline_ns: int
+    deadline_ns: int = 0
     stopped: int | None = None
     """TIMEOUT or CANCELLED once the target was asked to stop it."""
     sever_ns: int = 0
@@ -38,11 +38,11 @@ class Flights:
         self._flights: set[Flight] = set()
         self._recalled = False
 
-    def start(self, connection: Connection, sent_ns: int) -> Flight:
+    def start(self, flight: Flight, sent_ns: int) -> None:
         """A statement was sent; `end` must follow."""
-        flight = Flight(connection, sent_ns + self._timeout_ns)
+        flight.deadline_ns = sent_ns + self._timeout_ns
+        flight.stopped = None
         self._flights.add(flight)
-        return flight
 
     def end(self, flight: Flight) -> None:
         """Its answer is in, or its connection is gone."""

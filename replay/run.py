@@ -48,13 +48,15 @@ SAMPLES = pa.schema(
         ("rows", pa.int64()),
         ("digest", pa.string()),
         ("captured_us", pa.int64()),
+        ("diverged", pa.bool_()),
     ]
 )
 """Columns of samples. Times are microseconds since the run's zero.
 
 `ready_us` is when the session could first have sent the statement as far as the target is
 concerned: its previous answer was in, its connection was open. `sent_us - max(due_us, ready_us)`
-is the tool's lag, `max(0, ready_us - due_us)` is the target's backlog.
+is the tool's lag, `max(0, ready_us - due_us)` is the target's backlog. `diverged` says that the
+session was not in the state that its client on 1.0 had when it sent this, see docs/replay.md.
 """
 
 

@@ -1,6 +1,6 @@
 """How one worker's samples get to disk while it replays.
 
-The engine appends seven integers per statement to one flat array; nothing else happens on its
+The engine appends eight integers per statement to one flat array; nothing else happens on its
 thread. Twice a second the array goes to a thread of its own, which looks up what can be
 looked up (session, template, due time), makes an Arrow batch and appends it to a stream: at most
 that second is at risk when the process is killed. At the end the stream becomes Parquet.
@@ -9,7 +9,6 @@ that second is at risk when the process is killed. At the end the stream becomes
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +23,21 @@ from replay.offsets import Ints
 from replay.run import SAMPLES, STATUSES, read_stream
 from replay.timetable import Timetable
 
-FIELDS = 7
+FIELDS = 8
+INDEX, DUE_US, READY_US, SENT_US, FIRST_ROW_US, DONE_US, STATUS, ROWS = range(FIELDS)
+"""Places in a row of the flat array: the planned index, times since the run's zero, the status
+with DIVERGED added where it applies, rows of the answer."""
 NONE = -1
 """Stands for null in the flat array; no time since zero that is recorded is negative but `ready`,
 which is clipped to zero."""
+DIVERGED = 8
+
+Rows = npt.NDArray[np.int64]
+"""Of shape (statements, FIELDS)."""
+Notes = dict[int, tuple[str | None, str | None, str | None]]
+"""SQLSTATE, error or reason of a skip, digest of the answer: what there is of them, by planned
+index."""
+_NOTHING = (None, None, None)
 
 OK, ERROR, TIMEOUT, CANCELLED, SKIPPED, UNKNOWN = range(len(STATUSES))
 
@@ -40,7 +50,7 @@ RESERVES = ".*.reserve"
 class Planned:
     """What is known of a worker's statements before they are sent, one row per planned one."""
 
-    timetable: Timetable
+    due_us: Ints
     statement_id: Ints
     clone: Ints
     session_id: pa.Array
@@ -51,17 +61,15 @@ class Planned:
 
     def batch(
         self,
-        rows: npt.NDArray[np.int64],
-        errors: Mapping[int, tuple[str | None, str]],
+        rows: Rows,
+        notes: Notes,
         *,
         worker: str,
     ) -> pa.RecordBatch:
-        """Samples of schema `SAMPLES` from rows of `FIELDS` integers, see `SampleStream.append`."""
-        index, ready_us, sent_us, first_row_us, done_us, status, count = rows.T
+        """Samples of schema `SAMPLES`."""
+        index, due_us, ready_us, sent_us, first_row_us, done_us, status, count = rows.T
         take = pa.array(index)
-        told: list[tuple[str | None, str | None]] | None = None
-        if errors:
-            told = [errors.get(int(i), (None, None)) for i in index]
+        told = [notes.get(i, _NOTHING) for i in index.tolist()] if notes else None
         return pa.RecordBatch.from_arrays(
             [
                 pa.array(self.statement_id[index]),
@@ -71,14 +79,15 @@ class Planned:
                 self.template_id.take(take),
                 self.kind.take(take),
                 pa.repeat(worker, len(index)),
-                pa.array(self.timetable.due_us[index]),
+                pa.array(due_us),
                 *(_nullable(column) for column in (ready_us, sent_us, first_row_us, done_us)),
-                _STATUS_NAMES.take(pa.array(status)),
+                _STATUS_NAMES.take(pa.array(status % DIVERGED)),
                 _texts(told, 0, len(index)),
                 _texts(told, 1, len(index)),
                 _nullable(count),
-                pa.nulls(len(index), pa.string()),
+                _texts(told, 2, len(index)),
                 self.captured_us.take(take),
+                pa.array(status >= DIVERGED),
             ],
             schema=SAMPLES,
         )
@@ -86,8 +95,7 @@ class Planned:
     def unknown(self, index: Ints) -> pa.RecordBatch:
         """Samples of planned statements of which nothing is known."""
         rows = np.full((len(index), FIELDS), NONE, dtype=np.int64)
-        rows[:, 0] = index
-        rows[:, 5] = UNKNOWN
+        rows[:, INDEX], rows[:, DUE_US], rows[:, STATUS] = index, self.due_us[index], UNKNOWN
         return self.batch(rows, {}, worker="lost")
 
 
@@ -101,7 +109,7 @@ def describe_planned(timetable: Timetable, statements: pa.Table) -> Planned:
     clone = np.repeat(timetable.clone, np.diff(timetable.starts))
     suffix = pa.array(np.where(clone > 0, np.char.add("#", clone.astype(str)), ""))
     return Planned(
-        timetable=timetable,
+        due_us=timetable.due_us,
         statement_id=taken["statement_id"].to_numpy(zero_copy_only=False),
         clone=clone,
         session_id=pa.compute.binary_join_element_wise(taken["session_id"], suffix, ""),
@@ -110,6 +118,11 @@ def describe_planned(timetable: Timetable, statements: pa.Table) -> Planned:
         kind=taken["kind"],
         captured_us=taken["duration_us"],
     )
+
+
+def rows_of(flat: array[int]) -> Rows:
+    """The rows of a flat array, without a copy."""
+    return np.frombuffer(flat, dtype=np.int64).reshape(-1, FIELDS)
 
 
 class SampleStream:
@@ -127,18 +140,14 @@ class SampleStream:
         self._good_bytes = 0
         self._write(SAMPLES.serialize())
 
-    def append(self, flat: array[int], errors: Mapping[int, tuple[str | None, str]]) -> None:
-        """Write one batch of rows `(planned, ready, sent, first, done, status, rows)`.
-
-        Times are microseconds since the run's zero; `errors` holds `(sqlstate, text)` by planned
-        index, for skipped statements `(None, reason)`.
+    def append(self, rows: Rows, notes: Notes) -> None:
+        """Write one batch.
 
         Raises:
             OSError: the disk is full or gone. What was appended before stays readable, and the
                 reserve is free for one more try.
         """
-        rows = np.frombuffer(flat, dtype=np.int64).reshape(-1, FIELDS)
-        batch = self._planned.batch(rows, errors, worker=self._worker)
+        batch = self._planned.batch(rows, notes, worker=self._worker)
         self._write(batch.serialize())
         self.rows += batch.num_rows
 
@@ -186,7 +195,9 @@ def _nullable(column: npt.NDArray[np.int64]) -> pa.Array:
     return pa.array(column, mask=column == NONE)
 
 
-def _texts(told: list[tuple[str | None, str | None]] | None, place: int, length: int) -> pa.Array:
+def _texts(
+    told: list[tuple[str | None, str | None, str | None]] | None, place: int, length: int
+) -> pa.Array:
     if told is None:
         return pa.nulls(length, pa.string())
     return pa.array([texts[place] for texts in told], pa.string())

@@ -53,6 +53,8 @@ class Dials:
     """Begin again until this long after zero."""
     vary: str = "literals"
     """Whether clones draw `literals` from other statements of their template, or `none`."""
+    digest: bool = False
+    """Whether a digest of each answer is recorded."""
 
     def __post_init__(self) -> None:
         for name in ("scale", "speed", "statement_timeout_s", "lag_budget_ms"):

@@ -257,8 +257,11 @@ class Conductor:
             )
             for line in settlement.in_words:
                 logger.info("%s", line)
-            lag_budget_us = self.run.dials.lag_budget_ms * 1_000
-            self._exit_code, invalid = settlement.judge(self._ended_by, lag_budget_us)
+            self._exit_code, invalid = settlement.judge(
+                self._ended_by,
+                lag_budget_us=self.run.dials.lag_budget_ms * 1_000,
+                starved_us=self._crew.starved_us,
+            )
             if invalid:
                 logger.error("INVALID: %s", invalid)
         except (FourstepError, OSError) as error:

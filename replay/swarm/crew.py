@@ -13,7 +13,10 @@ LOST_AFTER_S = 10.0
 """A worker silent for this long is lost; Locust calls it missing after about four seconds, and a
 worker that was only blocked comes back."""
 
-_REPORTED = "statements rows_written file sha256 varied max_lag_us cpu_p95 failure".split()
+_REPORTED = (
+    "statements rows_written file sha256 varied max_lag_us cpu_p95 starved_p99_us starved_max_us "
+    "failure"
+).split()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,6 +75,11 @@ class Crew:
     def lost(self) -> bool:
         """True when any worker is."""
         return any(worker.lost for worker in self)
+
+    @property
+    def starved_us(self) -> int:
+        """The worst worker's p99 of how late its event loop was."""
+        return max(((worker.done or {}).get("starved_p99_us") or 0 for worker in self), default=0)
 
     def sender(self, client_id: str, shard: object) -> Worker | None:
         """The worker that says it is this client with this shard, if there is one."""

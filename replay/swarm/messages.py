@@ -108,7 +108,7 @@ _FIELDS: dict[str, dict[str, Check]] = {
         # Of samples that could not be closed there is no file.
         "file": _perhaps(_matches(r"w[0-9]{1,9}\.(parquet|arrows)")),
         "sha256": _perhaps(_matches("([0-9a-f]{64})?")),
-        "max_lag_us": _perhaps(_count),
+        **dict.fromkeys(("max_lag_us", "starved_p99_us", "starved_max_us"), _perhaps(_count)),
         "cpu_p95": _perhaps(_number),
         "failure": _perhaps(_text),
     },

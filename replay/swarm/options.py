@@ -65,6 +65,7 @@ _VALUES: tuple[tuple[str, type, object, str], ...] = (
 _SWITCHES = (
     ("--writes", "also replay statements that may write; without it they are skipped and counted"),
     ("--loop", "begin the workload again and again until -t is over"),
+    ("--digest", "record a digest of each answer's rows; costs microseconds a row on this side"),
     ("--dry-run", "say what would be replayed, and end"),
     ("--no-tables", "a line of progress instead of Locust's tables, as `fourstep run` has it"),
 )
@@ -127,6 +128,7 @@ def dials_of(options: Namespace) -> Dials:
         statement_timeout_s=options.statement_timeout,
         lag_budget_ms=options.lag_budget_ms,
         writes=options.writes,
+        digest=options.digest,
         vary=options.vary,
     )
 

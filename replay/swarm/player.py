@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,13 +20,14 @@ from gevent.event import Event
 
 from replay.engine import Engine
 from replay.errors import ExitCode, FourstepError, Unreadable, describe
+from replay.offsets import Ints
 from replay.samples import SampleStream, describe_planned
 from replay.store import fetch, is_remote, publish, staged
 from replay.swarm import messages
 from replay.swarm.greeting import epoch_us, versions
 from replay.swarm.interrupts import Interrupts
+from replay.swarm.statistics import Label, Statistics, labels_of
 from replay.target.target import parse_target
-from replay.target.wire import Answer
 from replay.timetable import Dials, Timetable, build_timetable, shard_of_sessions
 from replay.variation import Variation
 from replay.waiter import in_thread
@@ -37,16 +38,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-NAMES_AT_MOST = 200
-"""Locust keeps histograms per name for ever and shows at most 500 of them."""
-NAME_CHARACTERS = 48
-OTHER = "other templates"
 SILENCE_S = 10
 """A master that answers no heartbeat for this long is gone; Locust itself would wait a minute."""
-
-
-class StatementFailed(Exception):
-    """A statement's SQLSTATE, without the text that would make every failure a class of its own."""
 
 
 class Player:
@@ -113,12 +106,13 @@ class Player:
                     data["url"],
                     statement_timeout_s=dials.statement_timeout_s,
                     writes=dials.writes,
+                    digest=dials.digest,
                 ).connect,
                 dials=dials,
                 unsupported=shard.unsupported,
                 stream=shard.stream,
                 variation=shard.variation,
-                on_sample=self._on_sample(shard.timetable, shard.statements, shard.names),
+                on_rows=Statistics(self._environment, shard.codes, shard.labels).add,
             )
             answer["statements"] = shard.timetable.statements
         except (FourstepError, OSError) as error:
@@ -171,16 +165,18 @@ class Player:
                 told["file"] = None
         if self._interrupts is not None:
             self._interrupts.release()
-        tally = engine.tally
+        strain = engine.strain
         self._send(
             messages.DONE,
             {
                 "run_id": self._run_id,
                 "shard": self._shard,
-                "statements": tally.planned,
+                "statements": engine.planned,
                 "varied": engine.variation.varied,
-                "max_lag_us": tally.max_lag_us,
-                "cpu_p95": tally.cpu_p95,
+                "max_lag_us": engine.max_lag_us,
+                "cpu_p95": strain.cpu_p95,
+                "starved_p99_us": strain.starved_p99_us,
+                "starved_max_us": strain.starved_max_us,
                 **told,
                 "failure": failure,
             },
@@ -190,35 +186,6 @@ class Player:
     def _send(self, kind: str, data: dict[str, Any]) -> None:
         self._runner.send_message(kind, data)
 
-    def _on_sample(
-        self, timetable: Timetable, statements: pa.Table, names: Mapping[str, tuple[str, str]]
-    ) -> Callable[[int, int, Answer], None]:
-        """Feed Locust's own statistics: service time in ms, by template."""
-        fire: Any = self._environment.events.request.fire
-        templates = statements["template_id"].combine_chunks().dictionary_encode()
-        codes = templates.indices.to_numpy()[timetable.row]
-        labels = [names[template_id] for template_id in templates.dictionary.to_pylist()]
-        failures: dict[str, StatementFailed] = {}
-
-        def on_sample(index: int, service_ns: int, answer: Answer) -> None:
-            failure = None
-            if answer.sqlstate is not None:
-                failure = failures.setdefault(
-                    answer.sqlstate, StatementFailed(f"SQLSTATE {answer.sqlstate}")
-                )
-            kind, name = labels[codes[index]]
-            fire(
-                request_type=kind,
-                name=name,
-                response_time=service_ns / 1e6,
-                response_length=0,
-                exception=failure,
-                context={},
-                response=None,
-            )
-
-        return on_sample
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Shard:
@@ -227,7 +194,9 @@ class _Shard:
     stream: SampleStream
     variation: Variation
     unsupported: frozenset[str]
-    names: Mapping[str, tuple[str, str]]
+    codes: Ints
+    labels: list[Label]
+    """Of Locust's statistics: a place in `labels` for each planned statement."""
 
 
 def _load(data: Mapping[str, Any], stage: Path) -> _Shard:
@@ -241,6 +210,8 @@ def _load(data: Mapping[str, Any], stage: Path) -> _Shard:
     dials = Dials(**data["dials"])
     whole = build_timetable(statements, dials)
     timetable = whole.shard(shard_of_sessions(whole, data["shards"]) == data["shard"])
+    templates = statements["template_id"].combine_chunks().dictionary_encode()
+    labels = labels_of(workload)
     return _Shard(
         timetable=timetable,
         statements=statements,
@@ -253,7 +224,8 @@ def _load(data: Mapping[str, Any], stage: Path) -> _Shard:
             statements, timetable, dials, dialect=str(workload.manifest["dialect"])
         ),
         unsupported=_unsupported_templates(workload),
-        names=_names(workload),
+        codes=templates.indices.to_numpy()[timetable.row],
+        labels=[labels[template_id] for template_id in templates.dictionary.to_pylist()],
     )
 
 
@@ -262,17 +234,3 @@ def _unsupported_templates(workload: Workload) -> frozenset[str]:
     templates = workload.templates(["template_id", "coverage"])
     chosen = templates.filter(pa.compute.equal(templates["coverage"], "unsupported"))
     return frozenset(chosen["template_id"].to_pylist())
-
-
-def _names(workload: Workload) -> dict[str, tuple[str, str]]:
-    """Kind and name under which Locust counts each template, the rarer ones together."""
-    templates = workload.templates(["template_id", "kind", "sql", "statements"]).sort_by(
-        [("statements", "descending"), ("template_id", "ascending")]
-    )
-    names: dict[str, tuple[str, str]] = {}
-    for place, row in enumerate(templates.to_pylist()):
-        # The kind stands in a column of its own.
-        beginning = row["sql"].partition(" ")[2] or row["sql"]
-        name = f"{beginning[:NAME_CHARACTERS]} #{row['template_id'][:6]}"
-        names[row["template_id"]] = (row["kind"], name if place < NAMES_AT_MOST else OTHER)
-    return names

@@ -37,8 +37,13 @@ class Settlement:
             )
         return lines
 
-    def judge(self, ended_by: str, lag_budget_us: float) -> tuple[ExitCode, str | None]:
-        """The run's exit code, and why the run is INVALID if it is."""
+    def judge(
+        self, ended_by: str, *, lag_budget_us: float, starved_us: int
+    ) -> tuple[ExitCode, str | None]:
+        """The run's exit code, and why the run is INVALID if it is.
+
+        `starved_us` is the worst worker's p99 of how late its event loop was.
+        """
         if ended_by == "interrupted":
             return ExitCode.INTERRUPTED, None
         reasons = []
@@ -48,6 +53,11 @@ class Settlement:
             reasons.append(f"{self.ledger.unknown:,} planned statements are unknown")
         if self.lag_p99_us is not None and self.lag_p99_us > lag_budget_us:
             reasons.append("p99 of the tool's lag is above --lag-budget-ms")
+        if starved_us > lag_budget_us:
+            reasons.append(
+                f"a worker's event loop was late by {starved_us / 1e3:.0f} ms at p99, above "
+                "--lag-budget-ms: use more workers"
+            )
         return (ExitCode.UNDECIDED, "; ".join(reasons)) if reasons else (ExitCode.DONE, None)
 
 

@@ -34,6 +34,8 @@ class Target:
     """Statements every session begins with."""
     host: str | None = None
     database: str | None = None
+    digest: bool = False
+    """Whether answers are digested."""
 
     def connect(self, wait: WaiterFactory) -> Connection:
         """Open one session.
@@ -43,14 +45,16 @@ class Target:
         """
         if self.kind == "null":
             return NullConnection()
-        return Wire(self.conninfo, wait=wait, setup=self.setup)
+        return Wire(self.conninfo, wait=wait, setup=self.setup, digest=self.digest)
 
     def as_json(self) -> dict[str, Any]:
         """The `target` object of run.json: no user, no secret."""
         return {"kind": self.kind, "host": self.host, "database": self.database}
 
 
-def parse_target(url: str, *, statement_timeout_s: float, writes: bool = False) -> Target:
+def parse_target(
+    url: str, *, statement_timeout_s: float, writes: bool = False, digest: bool = False
+) -> Target:
     """Make a target of a URL; `embedded:` URLs must have been opened before.
 
     The host is resolved here, once: libpq would do it for every login and stop all sessions of
@@ -94,6 +98,7 @@ def parse_target(url: str, *, statement_timeout_s: float, writes: bool = False) 
         setup=_setup(statement_timeout_s, writes=writes),
         host="local socket" if host.startswith("/") else host,
         database=str(parameters.get("dbname") or ""),
+        digest=digest,
     )
 
 

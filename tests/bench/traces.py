@@ -35,12 +35,9 @@ QUESTION = (
 def trace(server: EmbeddedServer, directory: Path, statements: int) -> dict[str, Path]:
     """pgbench's SELECT, logged in three forms; the server logs nothing more afterwards."""
     pgbench = [str(binaries() / "pgbench"), "-h", host_of(server), "-U", "postgres"]
-    with psycopg.connect(server.url(), autocommit=True) as session:
-        session.execute("ALTER SYSTEM SET log_statement = 'none'")
-        session.execute("SELECT pg_reload_conf()")
-        run([*pgbench, "-i", "-q", "-s", "10", "postgres"])
-        session.execute("ALTER SYSTEM RESET log_statement")
-        session.execute("SELECT pg_reload_conf()")
+    _log_statements(server, "none")
+    run([*pgbench, "-i", "-q", "-s", "10", "postgres"])
+    _log_statements(server, "all")
     each = str(statements // SESSIONS)
     run([*pgbench, "-S", "-n", "-c", str(SESSIONS), "-t", each, "postgres"])
     logs = {
@@ -51,10 +48,14 @@ def trace(server: EmbeddedServer, directory: Path, statements: int) -> dict[str,
     # one such question when it starts.
     lines = logs["csvlog"].read_bytes().splitlines(keepends=True)
     logs["csvlog"].write_bytes(b"".join(line for line in lines if b',"execute ' not in line))
-    with psycopg.connect(server.url(), autocommit=True) as session:
-        session.execute("ALTER SYSTEM SET log_statement = 'none'")
-        session.execute("SELECT pg_reload_conf()")
+    _log_statements(server, "none")
     return logs
+
+
+def _log_statements(server: EmbeddedServer, which: str) -> None:
+    """For sessions from now on; ALTER SYSTEM would lose against the server's command line."""
+    with psycopg.connect(server.url(), autocommit=True) as session:
+        session.execute(f"ALTER DATABASE postgres SET log_statement = '{which}'".encode())
 
 
 def written(path: Path, records: Iterator[str]) -> Path:

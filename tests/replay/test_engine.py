@@ -10,8 +10,11 @@ from typing import Any, cast
 
 import gevent
 import pyarrow.parquet as pq
+import pytest
 
+from replay.divergence import Divergence
 from replay.engine import Engine
+from replay.marks import BEGIN, END, FAILED
 from replay.run import Ledger
 from replay.samples import SampleStream, describe_planned
 from replay.timetable import Dials, build_timetable
@@ -127,6 +130,34 @@ def test_failures_of_the_target_are_errors_with_their_state(tmp_path: Path) -> N
     played = play(tmp_path, [(0.0, "a", "fail 42P01"), (0.1, "a", "now")])
     assert statuses(played) == ["error", "ok"]
     assert (played.samples[0]["sqlstate"], played.samples[0]["error"]) == ("42P01", "as told")
+
+
+def test_what_follows_a_failure_that_1_0_did_not_have_is_marked(tmp_path: Path) -> None:
+    said = ["BEGIN", "fail 42P01", "SELECT 1", "COMMIT", "SELECT 2", "lose", "SELECT 3"]
+    spoken = [(n / 100, "s", sql) for n, sql in enumerate(said)]
+    played = play(tmp_path, spoken, kind=None, dials=Dials(writes=True))
+    assert statuses(played) == ["ok", "error", "ok", "ok", "ok", "error", "ok"]
+    assert [sample["diverged"] for sample in played.samples] == [
+        *(False, False, True, True),
+        *(False, False, True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mark", "failed", "diverged"),
+    [(0, False, False), (0, True, True), (FAILED, True, False), (FAILED, False, True)],
+)
+def test_a_session_diverges_where_one_side_alone_failed(
+    mark: int, failed: bool, diverged: bool
+) -> None:
+    session = Divergence()
+    session.follow(mark, failed=failed)
+    assert not session.mark, "outside of a transaction a failure changes nothing"
+    session.follow(BEGIN, failed=False)
+    session.follow(mark, failed=failed)
+    assert bool(session.mark) == diverged
+    session.follow(END, failed=False)
+    assert not session.mark
 
 
 def test_what_may_write_is_skipped_and_counted(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from array import array
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -30,8 +30,8 @@ def stream_of(tmp_path: Path, batches: int) -> tuple[SampleStream, Workload]:
         tmp_path / "samples", worker="w0", planned=describe_planned(timetable, statements)
     )
     for batch in range(batches):
-        rows = [(2 * batch + n, 0, 5, NONE, 9, OK, 1) for n in range(2)]
-        stream.append(array("q", [value for row in rows for value in row]), {})
+        rows = [(2 * batch + n, 0, 0, 5, NONE, 9, OK, 1) for n in range(2)]
+        stream.append(np.array(rows, dtype=np.int64), {})
     return stream, workload
 
 

@@ -217,6 +217,7 @@ def _columns(
         "rows": [None if g else 1 for g in gone],
         "digest": [None] * n,
         "captured_us": statements["duration_us"].to_pylist(),
+        "diverged": [False] * len(statements),
     }
 
 
