@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import botocore.session
+from boto3.exceptions import Boto3Error
 from botocore import exceptions
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from replay.errors import FourstepError, Unreachable, Unreadable
 
-ERRORS = (BotoCoreError, ClientError)
+ERRORS = (BotoCoreError, ClientError, Boto3Error)
 """What requests raise."""
 _ATTEMPTS = 5
 _HINT = (
@@ -67,11 +68,11 @@ def client(service: str, *, region: str | None = None) -> Any:  # noqa: ANN401  
 
 
 @contextmanager
-def listing(subject: str) -> Iterator[None]:
-    """Around the first look at a bucket or a log group.
+def reaching(subject: str) -> Iterator[None]:
+    """Around the first look at a bucket or a log group, and around whole files.
 
     Raises:
-        Unreachable: for whatever AWS answers but a list.
+        Unreachable: for whatever AWS answers but what it was asked for.
     """
     try:
         yield
@@ -79,10 +80,8 @@ def listing(subject: str) -> Iterator[None]:
         raise Unreachable(f"`{subject}` cannot be reached", hint=_HINT) from error
 
 
-def failure(
-    subject: str, error: Exception, *, opens: bool = False, doing: str = "read"
-) -> FourstepError:
-    """What one of ERRORS means while one log or artefact is read, or `doing` something else.
+def failure(subject: str, error: Exception, *, opens: bool = False) -> FourstepError:
+    """What one of ERRORS means while one log is read.
 
     Unreachable where we are not let in at all, or where with `opens` AWS does not answer, for other
     logs will fare no better; Unreadable where this log is gone, forbidden or breaks off.
@@ -91,4 +90,4 @@ def failure(
     refused = isinstance(error, _NOT_LET_IN) or code in _REFUSED
     if refused or (opens and isinstance(error, _SILENT)):
         return Unreachable(f"`{subject}` cannot be reached", hint=_HINT)
-    return Unreadable(f"`{subject}` cannot be {doing}")
+    return Unreadable(f"`{subject}` cannot be read")

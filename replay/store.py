@@ -1,7 +1,8 @@
-"""Where an artefact lies: a directory, or a prefix in S3 of which a copy is made.
+"""Where an artefact lies: a directory, or a prefix in S3 of which this machine has a copy.
 
 What S3 holds is fetched once into a cache (`XDG_CACHE_HOME/fourstep`, which may be deleted while
-nothing runs), verified, and used as a directory from then on.
+nothing runs), verified, and a directory from then on. Memory is bounded: files go in parts of
+8 MB, and S3 refuses a part whose SHA-256 is not what was sent along.
 """
 
 from __future__ import annotations
@@ -13,12 +14,10 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from replay.artefact import read_json, sha256_of
 from replay.errors import Unreadable, UsageError
 
-_READ_BYTES = 1 << 20
 _LAST = ("manifest.json", "run.json", "verdict.json")
 """Whoever finds one of these finds the rest."""
 
@@ -29,15 +28,14 @@ def is_remote(uri: str) -> bool:
 
 
 def cache() -> Path:
-    """Where copies and what is yet to be published lie on this machine."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    path = Path(base) / "fourstep"
+    """Where copies, and what is yet to be published, lie on this machine."""
+    path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fourstep"
     path.mkdir(parents=True, exist_ok=True)
     return path
 
 
 def staged(run_dir: str, run_id: str) -> Path:
-    """Where this machine writes a run: its directory, or for a remote one a place in the cache."""
+    """Where this machine writes a run."""
     return cache() / "runs" / run_id if is_remote(run_dir) else Path(run_dir)
 
 
@@ -46,17 +44,18 @@ def fetch(uri: str) -> Path:
 
     Raises:
         Unreachable: AWS does not answer or does not let us in.
-        Unreadable: no artefact is there, or a file is not what its checksum says.
+        Unreadable: no artefact is there, or a file is not what the artefact says.
     """
     if not is_remote(uri):
         return Path(uri)
-    files = _listed(uri)
+    prefix = Prefix(uri)
+    files = prefix.files()
     if not files.keys() & set(_LAST):
         raise Unreadable(
             f"`{uri}` is neither a workload nor a run",
             hint="name the prefix that holds manifest.json or run.json",
         )
-    # Names, sizes and S3's own tags: another workload at the same place is another copy.
+    # Another artefact at the same place has other tags, and is another copy.
     identity = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
     copy = cache() / f"{PurePosixPath(uri).name}-{identity[:16]}"
     if copy.is_dir():
@@ -64,7 +63,7 @@ def fetch(uri: str) -> Path:
     with tempfile.TemporaryDirectory(dir=cache()) as aside:
         partial = Path(aside) / copy.name
         for name in files:
-            fetch_file(f"{uri.rstrip('/')}/{name}", partial / name)
+            prefix.get(name, partial / name)
         for name, sha256 in _stated(partial).items():
             if not (partial / name).is_file() or sha256_of(partial / name) != sha256:
                 raise Unreadable(f"`{uri}` is damaged: `{name}` does not match its checksum")
@@ -74,100 +73,92 @@ def fetch(uri: str) -> Path:
     return copy
 
 
-def fetch_file(uri: str, path: Path) -> None:
-    """Copy one object to `path`.
-
-    Raises:
-        Unreadable: it is gone, or not what was put there.
-    """
-    from replay.bucket import Object
-
-    s3, place = _s3(uri)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    source = Object(s3, *place)
-    digest = hashlib.sha256()
-    try:
-        with path.open("wb") as file:
-            while data := source.read(_READ_BYTES):
-                digest.update(data)
-                file.write(data)
-    finally:
-        source.close()
-    if source.sha256 not in (None, digest.hexdigest()):
-        raise Unreadable(f"`{uri}` does not match its checksum")
-
-
-def publish(directory: Path, uri: str, *, names: Iterable[str] | None = None) -> None:
-    """Put the files of a directory at `uri`, or those of these names.
-
-    Raises:
-        Unreachable: AWS does not answer or does not let us in.
-        Unreadable: it does not take a file.
-    """
-    from replay.bucket import put
-
-    if names is None:
-        found = (path for path in directory.rglob("*") if path.is_file())
-        names = (str(path.relative_to(directory)) for path in found)
-    for name in sorted(names, key=lambda name: (name in _LAST, name)):
-        s3, place = _s3(f"{uri.rstrip('/')}/{name}")
-        put(s3, directory / name, *place)
-
-
 @contextmanager
 def written(uri: str) -> Iterator[Path]:
     """The directory to write an artefact to; where `uri` is remote, published when all is well.
 
     Raises:
-        UsageError: the prefix holds something; nothing in S3 is ever overwritten.
+        UsageError: the prefix holds something.
     """
     if not is_remote(uri):
         yield Path(uri)
         return
-    refuse_taken(uri)
+    prefix = Prefix(uri)
+    prefix.refuse_taken()
     with tempfile.TemporaryDirectory(dir=cache()) as aside:
-        path = Path(aside) / (PurePosixPath(uri).name or "artefact")
+        path = Path(aside) / PurePosixPath(uri).name
         yield path
-        publish(path, uri)
+        found = (file for file in path.rglob("*") if file.is_file())
+        prefix.put(path, (str(file.relative_to(path)) for file in found))
 
 
-def refuse_taken(uri: str) -> None:
-    """Raises UsageError where something lies at a remote `uri`."""
-    if _listed(uri):
-        raise UsageError(
-            f"`{uri}` is not empty, and nothing in S3 is overwritten", hint="name another prefix"
-        )
+class Prefix:
+    """An artefact's place in S3. Every method raises Unreachable where AWS does not serve us.
 
+    Raises:
+        UsageError: `uri` names no bucket.
+    """
 
-def _listed(uri: str) -> dict[str, tuple[int, str]]:
-    """Size and tag of each file of the artefact at `uri`, by its name there."""
-    from replay import aws, bucket
+    def __init__(self, uri: str) -> None:
+        # Only who has something in S3 waits for these.
+        from boto3.s3.transfer import S3Transfer, TransferConfig
 
-    with aws.listing(uri):
-        s3, (name, prefix) = _s3(f"{uri.rstrip('/')}/")
-        found = bucket.listed(s3, name, prefix)
-    files = {entry["Key"][len(prefix) :]: (entry["Size"], entry["ETag"]) for entry in found}
-    # What others put there must not lead out of our directory.
-    return {
-        name: facts
-        for name, facts in files.items()
-        if name and not name.endswith("/") and not {"..", ""} & set(name.split("/"))
-    }
+        from replay import aws
 
+        self._uri = uri.rstrip("/") + "/"
+        self._bucket, _, self._key = self._uri.removeprefix("s3://").partition("/")
+        if not self._bucket:
+            raise UsageError(f"`{uri}` names no bucket", hint="write s3://BUCKET/PREFIX")
+        self._reaching = aws.reaching
+        with aws.reaching(uri):
+            self._s3 = aws.client("s3")
+        # In this thread: others would belong to gevent in a process of Locust.
+        config = TransferConfig(use_threads=False, preferred_transfer_client="classic")
+        self._transfer = S3Transfer(self._s3, config)
 
-def _s3(uri: str) -> tuple[Any, tuple[str, str]]:
-    # Only who has something in S3 waits for botocore to be imported.
-    from replay import aws, bucket
+    def files(self) -> dict[str, tuple[int, str]]:
+        """Size and S3's tag of each file of the artefact, by its name there."""
+        with self._reaching(self._uri):
+            pages = self._s3.get_paginator("list_objects_v2")
+            found = pages.paginate(Bucket=self._bucket, Prefix=self._key).search("Contents[]")
+            files = {
+                each["Key"][len(self._key) :]: (each["Size"], each["ETag"])
+                for each in found
+                if each
+            }
+        # Folders are empty objects; and what others put there must not lead out of our directory.
+        return {name: told for name, told in files.items() if not {"", ".."} & {*name.split("/")}}
 
-    return aws.client("s3"), bucket.place_of(uri)
+    def refuse_taken(self) -> None:
+        """Raises UsageError where something lies here: nothing in S3 is overwritten."""
+        if self.files():
+            raise UsageError(
+                f"`{self._uri}` is not empty, and nothing in S3 is overwritten",
+                hint="name another prefix",
+            )
+
+    def get(self, name: str, path: Path) -> None:
+        """Copy one file of the artefact to `path`."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._reaching(self._uri + name):
+            self._transfer.download_file(self._bucket, self._key + name, str(path))
+
+    def put(self, directory: Path, names: Iterable[str]) -> None:
+        """Publish these files of a directory; what says that the artefact is whole comes last."""
+        for name in sorted(names, key=lambda name: (name in _LAST, name)):
+            with self._reaching(self._uri + name):
+                self._transfer.upload_file(
+                    str(directory / name),
+                    self._bucket,
+                    self._key + name,
+                    extra_args={"ChecksumAlgorithm": "SHA256"},
+                )
 
 
 def _stated(artefact: Path) -> dict[str, str]:
     """The hashes that an artefact's own document states, by name of file."""
     if (artefact / "manifest.json").is_file():
-        manifest: dict[str, str] = read_json(artefact / "manifest.json", what="workload")["sha256"]
-        return manifest
-    if not (artefact / "run.json").is_file():
-        return {}
+        stated: dict[str, str] = read_json(artefact / "manifest.json", what="workload")["sha256"]
+        return stated
     workers = read_json(artefact / "run.json", what="run")["workers"]
     return {f"samples/{each['file']}": each["sha256"] for each in workers if each.get("file")}

@@ -24,7 +24,7 @@ from replay.demo.bundle import bundled_workload
 from replay.errors import FourstepError, Unreadable, UsageError
 from replay.run import SCHEMA_VERSION, Ledger, Run
 from replay.samples import RESERVES
-from replay.store import fetch, fetch_file, is_remote, publish, refuse_taken, staged
+from replay.store import Prefix, fetch, is_remote, staged
 from replay.swarm.options import dials_of
 from replay.swarm.settle import Settlement, settle
 from replay.target.embedded import EmbeddedServer, open_embedded
@@ -86,8 +86,8 @@ class OpenRun:
         arrived = in_thread(lambda: {each["file"] for each in workers if self._arrived(each)})
         settlement = in_thread(lambda: settle(Run(self.path), self.timetable, self.statements))
         self._write(settlement.ledger, workers=workers, ended_by=ended_by)
-        left = [file for file in (self.path / "samples").iterdir() if file.name not in arrived]
-        self._publish(["run.json", *(f"samples/{file.name}" for file in left)])
+        left = {file.name for file in (self.path / "samples").iterdir()} - arrived
+        self._publish(["run.json", *(f"samples/{name}" for name in left)])
         return settlement
 
     def _arrived(self, worker: dict[str, Any]) -> bool:
@@ -98,22 +98,20 @@ class OpenRun:
         path = self.path / name
         try:
             if is_remote(self.place) and not path.exists():
-                fetch_file(f"{self.place.rstrip('/')}/{name}", path)
+                Prefix(self.place).get(name, path)
             if sha256_of(path) == worker["sha256"]:
                 return True
             path.rename(path.with_suffix(".damaged"))
             why = "they do not match their checksum"
         except (FourstepError, OSError) as error:
-            why = str(error)
+            why = f"{error}; machines that share no directory need --run-dir s3://…"
         worker["failure"] = f"its samples did not arrive: {why}"
         logger.error("worker %s: %s", worker["worker"], worker["failure"])
-        if not is_remote(self.place):
-            logger.error("without a directory that all machines share, use --run-dir s3://…")
         return False
 
     def _publish(self, names: list[str]) -> None:
         if is_remote(self.place):
-            in_thread(lambda: publish(self.path, self.place, names=names))
+            in_thread(lambda: Prefix(self.place).put(self.path, names))
 
     def close(self) -> None:
         """Stop the embedded server, if this run started one."""
@@ -240,7 +238,7 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
 def _free_directory(place: str, run_id: str) -> Path:
     path = staged(place, run_id)
     if is_remote(place):
-        in_thread(lambda: refuse_taken(place))
+        in_thread(lambda: Prefix(place).refuse_taken())
     if (path / "run.json").exists() or (path.is_dir() and any(path.iterdir())):
         raise UsageError(
             f"`{path}` is not empty, and a run never overwrites another",

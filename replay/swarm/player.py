@@ -22,7 +22,7 @@ from replay.engine import Engine
 from replay.errors import ExitCode, FourstepError, Unreadable, describe
 from replay.offsets import Ints
 from replay.samples import SampleStream, describe_planned
-from replay.store import fetch, is_remote, publish, staged
+from replay.store import Prefix, fetch, is_remote, staged
 from replay.swarm import messages
 from replay.swarm.greeting import epoch_us, versions
 from replay.swarm.interrupts import Interrupts
@@ -159,7 +159,7 @@ class Player:
         if is_remote(self._run_dir) and told.get("file"):
             name = f"samples/{told['file']}"
             try:
-                in_thread(lambda: publish(self._stage, self._run_dir, names=[name]))
+                in_thread(lambda: Prefix(self._run_dir).put(self._stage, [name]))
             except (FourstepError, OSError) as error:
                 failure = f"samples stay in `{self._stage / name}`: {error}"
                 told["file"] = None

@@ -11,10 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from replay import aws as aws_module
-from replay import bucket
 from replay.artefact import sha256_of
 from replay.errors import Unreachable, Unreadable, UsageError
-from replay.store import cache, fetch, fetch_file, publish, written
+from replay.store import Prefix, cache, fetch, written
 from replay.workload import Workload
 from reports.cli import fourstep
 from tests.aws import REGION
@@ -42,7 +41,8 @@ def workload(s3: Any) -> Workload:
 
 
 def keys(s3: Any) -> list[str]:
-    return [entry["Key"] for entry in bucket.listed(s3, "artefacts", "")]
+    listed = s3.list_objects_v2(Bucket="artefacts")
+    return [entry["Key"] for entry in listed.get("Contents", ())]
 
 
 def test_a_workload_comes_back_as_it_was_and_is_fetched_once(s3: Any, workload: Workload) -> None:
@@ -93,13 +93,6 @@ def test_a_file_that_is_not_what_the_manifest_says_is_told(
     assert not any(cache().iterdir())
 
 
-def test_a_file_that_is_not_what_was_put_is_told(s3: Any, workload: Workload) -> None:
-    key = "of/ours/quarantine.jsonl"
-    s3.put_object(Bucket="artefacts", Key=key, Body=b"x", Metadata={"sha256": "0" * 64})
-    with pytest.raises(Unreadable, match=r"quarantine\.jsonl` does not match its checksum"):
-        fetch(URI)
-
-
 def test_names_that_lead_out_of_the_copy_are_left_out(s3: Any, workload: Workload) -> None:
     for name in ("../escaped", "a/../../escaped", "/escaped", "folder/"):
         s3.put_object(Bucket="artefacts", Key=f"of/ours/{name}", Body=b"")
@@ -116,20 +109,18 @@ def test_places_without_an_artefact_are_told(s3: Any) -> None:
         fetch("s3://no-such-bucket/x")
     with pytest.raises(UsageError, match="names no bucket"):
         fetch("s3:///x")
-    with pytest.raises(Unreadable, match="cannot be read"):
-        fetch_file("s3://artefacts/none", cache() / "none")
+    with pytest.raises(Unreachable, match="artefacts/logs/none` cannot be reached"):
+        Prefix("s3://artefacts/logs").get("none", cache() / "none")
 
 
-def test_a_large_file_goes_in_parts_and_comes_back(
-    s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bucket, "_PART_BYTES", 5 << 20)
-    (tmp_path / "large").write_bytes(os.urandom(11 << 20))
-    publish(tmp_path, URI, names=["large"])
-    head = s3.head_object(Bucket="artefacts", Key="of/ours/large")
-    assert head["Metadata"]["sha256"] == sha256_of(tmp_path / "large")
+def test_a_large_file_goes_in_parts_with_checksums_and_comes_back(s3: Any, tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(os.urandom(17 << 20))
+    prefix = Prefix(URI)
+    prefix.put(tmp_path, ["large"])
+    head = s3.head_object(Bucket="artefacts", Key="of/ours/large", ChecksumMode="ENABLED")
     assert head["ETag"].endswith('-3"')
-    fetch_file(f"{URI}/large", tmp_path / "back")
+    assert head["ChecksumSHA256"]
+    prefix.get("large", tmp_path / "back")
     assert (tmp_path / "back").read_bytes() == (tmp_path / "large").read_bytes()
 
 

@@ -19,7 +19,7 @@ from botocore.exceptions import (
 from pyarrow import parquet
 
 from replay import aws as aws_module
-from replay import bucket
+from replay.capture import s3
 from replay.capture import source as source_module
 from replay.capture.capture import capture
 from replay.capture.s3 import find_objects
@@ -207,7 +207,7 @@ def breaking(client: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Br
     def install(after: int) -> Breaking:
         double = Breaking(client, after)
         monkeypatch.setattr(aws_module, "client", lambda service: double)
-        monkeypatch.setattr(bucket, "_WAIT_S", 0)
+        monkeypatch.setattr(s3, "_WAIT_S", 0)
         return double
 
     return install

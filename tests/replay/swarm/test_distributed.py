@@ -23,7 +23,7 @@ from replay import aws as aws_module
 from replay.artefact import sha256_of
 from replay.inspect import as_text, inspect
 from replay.run import Run
-from replay.store import fetch, publish
+from replay.store import Prefix, fetch
 from replay.swarm import messages
 from replay.target.embedded import EmbeddedServer
 from replay.workload import Workload
@@ -178,7 +178,8 @@ def assert_sessions_are_whole(run: Run) -> None:
 def test_machines_that_share_only_s3_replay_one_workload(
     bucket: str, swarm: Swarm, workload: Workload, embedded_empty: EmbeddedServer, tmp_path: Path
 ) -> None:
-    publish(workload.path, f"{bucket}/workload")
+    files = [path.name for path in workload.path.iterdir()]
+    Prefix(f"{bucket}/workload").put(workload.path, files)
     swarm.start_master(
         *("--workload", f"{bucket}/workload", "--run-dir", f"{bucket}/run"),
         *("--host", embedded_empty.url()),
@@ -219,7 +220,7 @@ def test_samples_that_did_not_arrive_are_unknown_and_told(
     swarm.start_worker(locustfile)
     assert swarm.master.end() == 3, swarm.master.said
     assert "its samples did not arrive" in swarm.master.said
-    assert "use --run-dir s3://" in swarm.master.said
+    assert "need --run-dir s3://" in swarm.master.said
     document = Run(run).document
     failures = {worker["failure"] is None: worker["statements"] for worker in document["workers"]}
     assert document["ledger"]["unknown"] == failures[False]
@@ -320,7 +321,7 @@ def test_strangers_change_nothing(swarm: Swarm, long: Workload, tmp_path: Path) 
         second.send(message("client_ready", "2.47.0", "second"))
         for _ in range(2):
             swarm.start_worker()
-        wait_for(lambda: samples_flow(run))
+        wait_for(lambda: samples_flow(run), bound_s=BOUND_S)
         document = Run(run).document
         workers = re.findall(r"(\S+) \(index \d+\) reported as ready", swarm.master.said)
         for name in {"first", "second", *workers}:
