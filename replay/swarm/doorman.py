@@ -1,7 +1,7 @@
 """Keeps Locust's master alive whoever talks to its port.
 
 The port has no login. Locust's listener, and with it the run, ends at the first message that it
-cannot read; and it counts what anybody reports.
+cannot read, or when whoever came alone says that he quits; and it counts what anybody reports.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from locust.rpc import zmqrpc
 
 logger = logging.getLogger(__name__)
 
-_REPORTS = frozenset({"stats", "exception", "spawning", "spawning_complete"})
+_REPORTS = frozenset("stats exception spawning spawning_complete client_stopped quit".split())
 
 
 class Door(zmqrpc.Server):

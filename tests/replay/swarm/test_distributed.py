@@ -319,6 +319,7 @@ def test_strangers_change_nothing(swarm: Swarm, long: Workload, tmp_path: Path) 
         send_junk(first, "first")
         # This one joins, and then says nothing that a worker would.
         second.send(message("client_ready", "2.47.0", "second"))
+        wait_for(lambda: "no such" in swarm.master.said)
         for _ in range(2):
             swarm.start_worker()
         wait_for(lambda: samples_flow(run), bound_s=BOUND_S)
