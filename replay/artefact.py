@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from replay.errors import Unreadable
+
+_GROUP_ROWS = 131_072
 
 
 def sha256_of(path: Path) -> str:
@@ -47,14 +49,23 @@ def write_text(path: Path, text: str) -> None:
         os.fsync(file.fileno())
 
 
-def write_table(path: Path, table: pa.Table) -> None:
-    """Write a whole Parquet file.
+def write_table(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+    """Write a whole Parquet file, in memory no more of it than a group of rows.
 
     Raises:
         OSError: there is no room for it; nothing is left behind.
     """
-    with written_aside(path) as aside:
-        pq.write_table(table, aside, compression="zstd")
+    with (
+        written_aside(path) as aside,
+        pq.ParquetWriter(aside, schema, compression="zstd") as file,
+    ):
+        group: list[pa.RecordBatch] = []
+        for batch in batches:
+            group.append(batch)
+            if sum(map(len, group)) >= _GROUP_ROWS:
+                file.write_table(pa.Table.from_batches(group))
+                group = []
+        file.write_table(pa.Table.from_batches(group, schema))
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from replay.errors import Unreadable
 from replay.run import Ledger, Run
@@ -64,7 +65,7 @@ def inspect_workload(workload: Workload) -> dict[str, Any]:
     for name, column in (("top_by_time", "total_duration_us"), ("top_by_count", "statements")):
         top = templates.sort_by([(column, "descending"), ("template_id", "ascending")])
         document[name] = top.slice(0, _TOP_TEMPLATES).select(_TEMPLATE_COLUMNS).to_pylist()
-    coverage = templates.filter(pa.compute.is_valid(templates["coverage"]))
+    coverage = templates.filter(pc.is_valid(templates["coverage"]))
     if len(coverage):
         document["coverage"] = _counts(coverage["coverage"])
     return document
@@ -198,8 +199,7 @@ def _run_lines(document: Mapping[str, Any]) -> list[str]:
 
 def _counts(column: pa.ChunkedArray) -> dict[str, int]:
     found = [
-        (row["values"] or "unnamed", row["counts"])
-        for row in pa.compute.value_counts(column).to_pylist()
+        (row["values"] or "unnamed", row["counts"]) for row in pc.value_counts(column).to_pylist()
     ]
     return dict(sorted(found, key=lambda pair: (-pair[1], pair[0])))
 

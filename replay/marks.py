@@ -5,55 +5,63 @@ Most statements have no mark, and are sent without a further thought.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Collection
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from replay.kind import READING
 from replay.offsets import Ints
+from replay.texts import Texts
+from replay.workload import coded
 
 SKIP, FAILED, BEGIN, END = 1, 2, 4, 8
 TRANSACTION = BEGIN | END
 """Not sent; failed on 1.0; begins and ends a transaction."""
-_SAVEPOINT = r"(?i)^\s*rollback\s+(work\s+|transaction\s+)?to\b"
+_SAVEPOINT = re.compile(rb"\s*rollback\s+(work\s+|transaction\s+)?to\b", re.IGNORECASE)
 
 
 class Marks:
     """Marks of planned statements."""
 
     def __init__(
-        self, statements: pa.Table, row: Ints, *, writes: bool, unsupported: Iterable[str]
+        self, statements: pa.Table, row: Ints, *, writes: bool, unsupported: Collection[str]
     ) -> None:
-        self._kind, self._template = statements["kind"], statements["template_id"]
+        self._kind, self._template = coded(statements["kind"]), coded(statements["template_id"])
         self._row = row
-        self._unsupported = pa.array(unsupported, pa.string())
+        self._unsupported = unsupported
         skip = _is(self._template, self._unsupported)
         if not writes:
-            skip = pc.or_(skip, pc.invert(_is(self._kind, sorted(READING))))
+            skip |= ~_is(self._kind, READING)
         end = _is(self._kind, ["commit", "rollback"])
-        savepoint = np.zeros(len(statements), np.bool_)
-        at = np.flatnonzero(end)
-        savepoint[at] = pc.match_substring_regex(statements["sql"].take(at), _SAVEPOINT)
+        at = np.flatnonzero(_is(self._kind, ["rollback"]))
+        # One text of each template tells: Arrow would copy all texts to take some.
+        codes, texts = self._template.indices.to_numpy()[at], Texts(statements)
+        _, firsts, of_row = np.unique(codes, return_index=True, return_inverse=True)
+        whole = [not _SAVEPOINT.match(texts[row][0]) for row in at[firsts].tolist()]
+        end[at] = np.array(whole, np.bool_)[of_row]
         marks = np.zeros(len(statements), np.uint8)
         for mark, marked in (
             (SKIP, skip),
-            (FAILED, pc.is_valid(statements["error"])),
+            (FAILED, statements["error"].is_valid().to_numpy()),
             (BEGIN, _is(self._kind, ["begin"])),
-            (END, np.asarray(end) & ~savepoint),
+            (END, end),
         ):
-            marks |= np.asarray(marked).astype(np.uint8) * np.uint8(mark)
+            marks[marked] |= mark
         self.of = marks[row].tobytes()
         """One byte a planned statement."""
 
     def reason(self, index: int) -> str:
         """Why a planned statement with the mark SKIP is not sent."""
         row = int(self._row[index])
-        if pc.is_in(self._template[row], value_set=self._unsupported).as_py():
+        if self._template[row].as_py() in self._unsupported:
             return "unsupported"
-        return f"may write: {self._kind[row]}"
+        return f"may write: {self._kind[row].as_py()}"
 
 
-def _is(column: pa.ChunkedArray, values: Iterable[str]) -> pa.ChunkedArray:
-    return pc.is_in(column, value_set=pa.array(values, pa.string()))
+def _is(column: pa.DictionaryArray, values: Collection[str]) -> npt.NDArray[np.bool_]:
+    of_words = np.array([word in values for word in column.dictionary.to_pylist()], np.bool_)
+    marked: npt.NDArray[np.bool_] = of_words[column.indices.to_numpy()]
+    return marked

@@ -12,12 +12,14 @@ the last batch readable. A worker that ends well turns its stream into Parquet.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from replay.artefact import read_json
@@ -109,13 +111,13 @@ class Ledger:
         return cls(**{**document, "skipped": Counter(document["skipped"])})
 
     @classmethod
-    def of_samples(cls, planned: int, samples: Iterator[pa.Table]) -> Ledger:
+    def of_samples(cls, planned: int, samples: Iterable[pa.RecordBatch | pa.Table]) -> Ledger:
         """Count samples by status; the missing ones are `unknown`."""
         ledger = cls(planned=planned)
-        for table in samples:
-            for value, count in _value_counts(table["status"]):
+        for batch in samples:
+            for value, count in _value_counts(batch["status"]):
                 if value == "skipped":
-                    reasons = table.filter(pa.compute.equal(table["status"], "skipped"))["error"]
+                    reasons = batch.filter(pc.equal(batch["status"], "skipped"))["error"]
                     ledger.skipped.update(dict(_value_counts(reasons)))
                 else:
                     setattr(ledger, value, getattr(ledger, value) + count)
@@ -123,10 +125,10 @@ class Ledger:
         return ledger
 
 
-def _value_counts(column: pa.ChunkedArray) -> list[tuple[str, int]]:
+def _value_counts(column: pa.Array | pa.ChunkedArray) -> list[tuple[str, int]]:
     return [
         (row["values"].as_py() or "unknown", row["counts"].as_py())
-        for row in pa.compute.value_counts(column)
+        for row in pc.value_counts(column)
     ]
 
 
@@ -164,23 +166,39 @@ class Run:
 
     def ledger(self) -> Ledger:
         """The ledger counted from the samples on disk, not the one the writer believed in."""
-        return Ledger.of_samples(self.planned, self.sample_tables())
+        return Ledger.of_samples(self.planned, self.sample_batches(("status", "error")))
 
-    def sample_tables(self) -> Iterator[pa.Table]:
-        """The rows of every sample file; of a stream that was cut off, those before the cut."""
+    def sample_batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """The rows of every sample file, a bounded number at a time.
+
+        Of a stream that was cut off, those before the cut.
+        """
         tables, streams = sample_files(self.path)
         for path in tables:
             try:
-                yield pq.read_table(path).select(SAMPLES.names)
+                with pq.ParquetFile(path) as file:
+                    for batch in file.iter_batches(columns=list(columns)):
+                        yield batch.select(columns)
             except (OSError, pa.ArrowException) as error:
                 raise Unreadable(f"`{path}` is damaged") from error
         for path in streams:
-            yield read_stream(path)
+            for batch in stream_batches(path):
+                yield batch.select(columns)
 
     def samples(self) -> pa.Table:
         """All samples, in no particular order."""
-        tables = list(self.sample_tables())
-        return pa.concat_tables(tables) if tables else SAMPLES.empty_table()
+        return pa.Table.from_batches(self.sample_batches(SAMPLES.names), schema=SAMPLES)
+
+
+def stream_batches(path: Path) -> Iterator[pa.RecordBatch]:
+    """Batches of an Arrow stream up to its end or to where its writer died."""
+    # A batch cut off in the middle: the statements in it are the ledger's `unknown`.
+    with (
+        suppress(OSError, pa.ArrowException),
+        pa.OSFile(str(path)) as file,
+        pa.ipc.open_stream(file) as stream,
+    ):
+        yield from stream
 
 
 def sample_files(run: Path) -> tuple[list[Path], list[Path]]:
@@ -195,13 +213,4 @@ def sample_files(run: Path) -> tuple[list[Path], list[Path]]:
 
 def read_stream(path: Path) -> pa.Table:
     """Rows of an Arrow stream up to its end or to where its writer died."""
-    batches: list[pa.RecordBatch] = []
-    try:
-        with pa.OSFile(str(path)) as file, pa.ipc.open_stream(file) as stream:
-            # One by one: a cut batch must not lose those before it.
-            for batch in stream:
-                batches.append(batch)
-    except (OSError, pa.ArrowException):
-        # A batch cut off in the middle: the statements in it are the ledger's `unknown`.
-        pass
-    return pa.Table.from_batches(batches, schema=SAMPLES)
+    return pa.Table.from_batches(stream_batches(path), schema=SAMPLES)

@@ -10,18 +10,19 @@ from __future__ import annotations
 
 from array import array
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from replay.artefact import sha256_of, write_table
 from replay.offsets import Ints
-from replay.run import SAMPLES, STATUSES, read_stream
+from replay.run import SAMPLES, STATUSES, stream_batches
 from replay.timetable import Timetable
+from replay.workload import coded
 
 FIELDS = 8
 INDEX, DUE_US, READY_US, SENT_US, FIRST_ROW_US, DONE_US, STATUS, ROWS = range(FIELDS)
@@ -46,18 +47,15 @@ _RESERVE_BYTES = 8 << 20
 RESERVES = ".*.reserve"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """What is known of a worker's statements before they are sent, one row per planned one."""
+    """What is known of a worker's statements before they are sent."""
 
-    due_us: Ints
-    statement_id: Ints
-    clone: Ints
-    session_id: pa.Array
-    seq: Ints
-    template_id: pa.Array
-    kind: pa.Array
-    captured_us: pa.Array
+    def __init__(self, timetable: Timetable, statements: pa.Table) -> None:
+        self._timetable = timetable
+        self._session_id, self._kind, self._template_id = (
+            coded(statements[name]) for name in ("session_id", "kind", "template_id")
+        )
+        self._seq, self._captured_us = statements["seq"], statements["duration_us"]
 
     def batch(
         self,
@@ -68,16 +66,20 @@ class Planned:
     ) -> pa.RecordBatch:
         """Samples of schema `SAMPLES`."""
         index, due_us, ready_us, sent_us, first_row_us, done_us, status, count = rows.T
-        take = pa.array(index)
+        row = pa.array(self._timetable.row[index])
+        clone = self._timetable.clone_of(index)
+        session_id = self._session_id.take(row).cast(pa.string())
+        copies = [f"#{number}" if number else "" for number in clone.tolist()]
+        suffix = pa.array(copies, pa.string())
         told = [notes.get(i, _NOTHING) for i in index.tolist()] if notes else None
         return pa.RecordBatch.from_arrays(
             [
-                pa.array(self.statement_id[index]),
-                pa.array(self.clone[index], pa.int32()),
-                self.session_id.take(take),
-                pa.array(self.seq[index], pa.int32()),
-                self.template_id.take(take),
-                self.kind.take(take),
+                row,
+                pa.array(clone, pa.int32()),
+                pc.binary_join_element_wise(session_id, suffix, ""),
+                self._seq.take(row).combine_chunks(),
+                self._template_id.take(row).cast(pa.string()),
+                self._kind.take(row).cast(pa.string()),
                 pa.repeat(worker, len(index)),
                 pa.array(due_us),
                 *(_nullable(column) for column in (ready_us, sent_us, first_row_us, done_us)),
@@ -86,7 +88,7 @@ class Planned:
                 _texts(told, 1, len(index)),
                 _nullable(count),
                 _texts(told, 2, len(index)),
-                self.captured_us.take(take),
+                self._captured_us.take(row).combine_chunks(),
                 pa.array(status >= DIVERGED),
             ],
             schema=SAMPLES,
@@ -95,29 +97,12 @@ class Planned:
     def unknown(self, index: Ints) -> pa.RecordBatch:
         """Samples of planned statements of which nothing is known."""
         rows = np.full((len(index), FIELDS), NONE, dtype=np.int64)
-        rows[:, INDEX], rows[:, DUE_US], rows[:, STATUS] = index, self.due_us[index], UNKNOWN
+        rows[:, INDEX], rows[:, DUE_US], rows[:, STATUS] = (
+            index,
+            self._timetable.due_us[index],
+            UNKNOWN,
+        )
         return self.batch(rows, {}, worker="lost")
-
-
-def describe_planned(timetable: Timetable, statements: pa.Table) -> Planned:
-    """Take the columns of the workload's statements in the order of the timetable."""
-    rows = pa.array(timetable.row)
-    taken = {
-        name: statements[name].take(rows).combine_chunks()
-        for name in ("statement_id", "session_id", "seq", "template_id", "kind", "duration_us")
-    }
-    clone = np.repeat(timetable.clone, np.diff(timetable.starts))
-    suffix = pa.array(np.where(clone > 0, np.char.add("#", clone.astype(str)), ""))
-    return Planned(
-        due_us=timetable.due_us,
-        statement_id=taken["statement_id"].to_numpy(zero_copy_only=False),
-        clone=clone,
-        session_id=pa.compute.binary_join_element_wise(taken["session_id"], suffix, ""),
-        seq=taken["seq"].to_numpy(zero_copy_only=False),
-        template_id=taken["template_id"],
-        kind=taken["kind"],
-        captured_us=taken["duration_us"],
-    )
 
 
 def rows_of(flat: array[int]) -> Rows:
@@ -162,10 +147,7 @@ class SampleStream:
         parquet = self.path.with_suffix(".parquet")
         # Without room for a second copy the stream stays: it is as good, and readers know it.
         with suppress(OSError):
-            table = read_stream(self.path)
-            if table.num_rows < self.rows:
-                raise OSError("the stream is not what was written")
-            write_table(parquet, table)
+            write_table(parquet, SAMPLES, stream_batches(self.path))
             self.path.unlink()
             self.path = parquet
         return {

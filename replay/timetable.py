@@ -1,7 +1,7 @@
 """The timetable: dials and a workload in, a due time for every planned statement out.
 
-Pure and deterministic: the same workload, dials and seed give the same arrays, so every worker
-computes the whole timetable for itself and takes its shard; only numbers cross the network.
+Pure and deterministic: the same workload, dials and seed give the same arrays, on whichever
+machine they are computed; only numbers cross the network.
 
 Load is scaled by cloning whole sessions, not by squeezing time (TraceUpscaler, EuroSys 2024):
 think times and the order inside a session stay what they were. Each clone is shifted by a seeded
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from heapq import heapreplace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ import pyarrow.compute as pc
 from replay.errors import UsageError
 from replay.moment import moment_of
 from replay.offsets import Ints, never_decreasing, with_think, without_idle
+from replay.workload import coded
 
 _LEAST_LOOP_US = 1_000_000
 VARIATIONS = ("literals", "none")
@@ -108,6 +110,11 @@ class Timetable:
     def copies(self) -> int:
         """How many of them are clones'."""
         return int(np.diff(self.starts)[self.clone > 0].sum())
+
+    def clone_of(self, index: Ints) -> Ints:
+        """The clone numbers of planned statements."""
+        numbers: Ints = self.clone[np.searchsorted(self.starts, index, side="right") - 1]
+        return numbers
 
     @property
     def length_us(self) -> int:
@@ -209,21 +216,24 @@ def shard_of_sessions(timetable: Timetable, shards: int) -> Ints:
     first = timetable.due_us[timetable.starts[:-1]]
     last = timetable.due_us[timetable.starts[1:] - 1]
     weight = lengths + (last - first) / 100_000
-    load = np.zeros(shards)
-    shard = np.zeros(timetable.sessions, dtype=np.int64)
-    for session in np.argsort(-weight, kind="stable"):
-        lightest = int(load.argmin())
-        shard[session] = lightest
-        load[lightest] += weight[session]
+    order = np.argsort(-weight, kind="stable")
+    loads = [(0.0, number) for number in range(shards)]
+    lightest = []
+    for heavy in weight[order].tolist():
+        load, number = loads[0]
+        lightest.append(number)
+        heapreplace(loads, (load + heavy, number))
+    shard = np.empty(timetable.sessions, dtype=np.int64)
+    shard[order] = lightest
     return shard
 
 
 def _sessions_of(statements: pa.Table) -> tuple[Ints, Ints]:
     """Rows grouped by session: row order, and where each session begins."""
-    codes = pa.array(statements["session_id"].combine_chunks()).dictionary_encode()
-    session = codes.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    seq = statements["seq"].to_numpy()
-    order = np.lexsort((seq, session)).astype(np.int64)
+    session = coded(statements["session_id"]).indices.to_numpy()
+    # One key of both sorts in half the time of two.
+    key = (session.astype(np.int64) << 32) + statements["seq"].to_numpy()
+    order = np.argsort(key, kind="stable")
     edges = np.flatnonzero(np.diff(session[order])) + 1
     bounds = np.concatenate([[0], edges, [len(session)]]) if len(session) else np.zeros(1)
     return order, bounds.astype(np.int64)

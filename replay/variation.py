@@ -17,8 +17,11 @@ import pyarrow as pa
 from replay.comparisons import columns_of
 from replay.cut import Cut
 from replay.dependence import dependent
+from replay.offsets import Ints
 from replay.pattern import Cutter
+from replay.texts import Asked, Texts
 from replay.timetable import Dials, Timetable
+from replay.workload import coded
 
 LENDERS_AT_MOST, LEARN_AT_MOST = 2_000, 100_000  # statements, of a template and in all
 _LENDERS_OF_A_SHAPE = 32  # of the shapes of a template, as many vary as if each had so many
@@ -36,44 +39,59 @@ class Variation:
     def __init__(self, statements: pa.Table, plan: Timetable, dials: Dials, dialect: str) -> None:
         self.varied = 0
         """How many statements given so far have another text or bind value than the original."""
-        self._sql, self._params = (statements[name].combine_chunks() for name in ("sql", "params"))
+        self._texts = Texts(statements)
         copies = plan.clone if dials.vary == "literals" else np.zeros_like(plan.clone)
-        self._clone = np.repeat(copies, np.diff(plan.starts)).astype(np.int32)
-        self._row, self._seed = plan.row, dials.seed & _MASK
+        clone = np.repeat(copies.astype(np.int32), np.diff(plan.starts))
+        self._row, self._clone = plan.row.data, clone.data
+        self._seed = dials.seed & _MASK
         self._lenders: dict[int, _Lenders] = {}
-        if self._clone.any():
-            self._learn(statements, dialect)
+        if copies.any():
+            self._learn(statements, plan.row[clone > 0], dialect)
 
-    def text(self, index: int) -> tuple[bytes, list[bytes | None] | None]:
+    def text(self, index: int) -> Asked:
         """Text and bind values of a planned statement."""
-        row, clone = int(self._row[index]), int(self._clone[index])
-        sql, binds = self._sql[row].as_py(), self._params[row].as_py()
+        row, clone = self._row[index], self._clone[index]
+        asked = self._texts[row]
         if clone and (lenders := self._lenders.get(int(self._template[row]))):
-            asked = lenders.vary(sql, binds, self._seed * _GOLDEN + (row << 24) + (clone << 8))
-            self.varied += asked != (sql, binds)
-            sql, binds = asked
-        return sql.encode(), binds and [b if b is None else b.encode() for b in binds]
+            state = self._seed * _GOLDEN + (row << 24) + (clone << 8)
+            original, asked = asked, _encoded(*lenders.vary(*_decoded(asked), state))
+            self.varied += asked != original
+        return asked
 
-    def _learn(self, statements: pa.Table, dialect: str) -> None:
-        """Read a sample of each template that copies here have; it is the same on every worker."""
+    def _learn(self, statements: pa.Table, copied: Ints, dialect: str) -> None:
+        """Read a sample of each template of `copied` rows; it is the same on every worker."""
         # What failed on 1.0 must fail again where it did, and nowhere else.
-        worked = pa.compute.is_null(statements["error"])
-        lends = pa.compute.and_(pa.compute.equal(statements["kind"], "select"), worked).to_numpy()
-        codes = statements["template_id"].combine_chunks().dictionary_encode().indices.to_numpy()
-        self._template = np.where(lends, codes, -1)
+        lends = statements["error"].is_null().to_numpy()
+        kind = coded(statements["kind"])
+        lends &= kind.indices.to_numpy() == kind.dictionary.index("select").as_py()
+        codes = coded(statements["template_id"]).indices.to_numpy()
+        self._template = np.where(lends, codes, np.int32(-1))
         rows = np.flatnonzero(lends)
-        order = rows[np.lexsort((_mixed(rows.astype(np.uint64) ^ self._seed), codes[rows]))]
-        counts = np.bincount(codes[rows])
-        starts = np.cumsum(counts) - counts
+        codes = codes[rows]
+        counts = np.bincount(codes)
         most = LENDERS_AT_MOST
         while most > 1 and np.minimum(counts, most).sum() > LEARN_AT_MOST:
             most = most * 9 // 10
-        here = np.unique(self._template[self._row[self._clone > 0]])
-        for template in here[here >= 0].tolist():
-            sample = order[starts[template] :][: min(most, counts[template])]
-            sql, params = (of.take(pa.array(sample)) for of in (self._sql, self._params))
-            said = zip(sql.to_pylist(), params.to_pylist(), strict=True)
+        mixed = _mixed(rows.astype(np.uint64) ^ self._seed)
+        # Only the lowest numbers lend; sorting all of ten million would take seconds.
+        low = mixed <= (_MASK * np.minimum(1, (4 * most + 64) / np.maximum(counts, 1)))[codes]
+        rows, codes = rows[low], codes[low]
+        order = rows[np.lexsort((mixed[low], codes))]
+        starts = np.searchsorted(np.sort(codes), np.arange(len(counts) + 1))
+        here = np.bincount(self._template[copied] + 1)[1:]
+        for template in np.flatnonzero(here).tolist():
+            sample = order[starts[template] : starts[template + 1]][:most]
+            said = (_decoded(self._texts[row]) for row in sample.tolist())
             self._lenders[template] = _Lenders(said, at_most=most, dialect=dialect)
+
+
+def _decoded(asked: Asked) -> tuple[str, _Binds]:
+    sql, binds = asked
+    return sql.decode(), None if binds is None else [b if b is None else b.decode() for b in binds]
+
+
+def _encoded(sql: str, binds: _Binds) -> Asked:
+    return sql.encode(), None if binds is None else [b if b is None else b.encode() for b in binds]
 
 
 class _Lenders:

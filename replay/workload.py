@@ -27,6 +27,7 @@ from replay.errors import Unreadable
 SCHEMA_VERSION = 1
 
 _TIMESTAMP = pa.timestamp("us", tz="UTC")
+CODED = pa.dictionary(pa.int32(), pa.string())
 
 STATEMENTS = pa.schema(
     [
@@ -68,6 +69,12 @@ TEMPLATES = pa.schema(
     ]
 )
 """Columns of templates.parquet; `coverage` and `note` are null before `prepare`."""
+
+
+def coded(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    """A column of texts in one piece, as codes and a dictionary."""
+    words = (column if column.type == CODED else column.dictionary_encode()).unify_dictionaries()
+    return words.chunk(0) if words.num_chunks == 1 else words.combine_chunks()
 
 
 @dataclass(kw_only=True)
@@ -150,11 +157,24 @@ class Workload:
         """Rows of statements.parquet in order of `statement_id`."""
         return self._read("statements.parquet", STATEMENTS, columns)
 
-    def statement_batches(self, *, rows: int = 65_536) -> Iterator[pa.RecordBatch]:
+    def coded_statements(self, columns: Sequence[str]) -> pa.Table:
+        """The same columns, each in one piece, texts as codes and a dictionary."""
+        fields = [STATEMENTS.field(name) for name in columns]
+        schema = pa.schema(
+            field.with_type(CODED) if field.type == pa.string() else field for field in fields
+        )
+        table = self._read("statements.parquet", schema, columns)
+        return table.unify_dictionaries().combine_chunks()
+
+    def statement_batches(
+        self, columns: Sequence[str] | None = None, *, rows: int = 65_536
+    ) -> Iterator[pa.RecordBatch]:
         """Statements in order, a bounded number at a time."""
+        wanted = STATEMENTS.names if columns is None else columns
+        schema = pa.schema([STATEMENTS.field(name) for name in wanted])
         with pq.ParquetFile(self.statements_path) as file:
-            for batch in file.iter_batches(batch_size=rows):
-                yield batch.cast(STATEMENTS)
+            for batch in file.iter_batches(batch_size=rows, columns=list(wanted)):
+                yield batch.cast(schema)
 
     def templates(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Rows of templates.parquet, most time first."""
@@ -165,7 +185,8 @@ class Workload:
         wanted = schema.names if columns is None else list(columns)
         try:
             # Who wrote the file decides on nullability and names of list elements; we do not care.
-            table = pq.read_table(path, columns=wanted)
+            coded = [name for name in wanted if schema.field(name).type == CODED]
+            table = pq.read_table(path, columns=wanted, read_dictionary=coded)
             return table.cast(pa.schema([schema.field(name) for name in wanted]))
         except (OSError, pa.ArrowException) as error:
             raise Unreadable(f"`{path}` is damaged") from error

@@ -18,7 +18,7 @@ PING = "fourstep_ping"
 PONG = "fourstep_pong"
 """worker → master: `run_id, number, epoch_us, versions`"""
 ASSIGN = "fourstep_assign"
-"""master → worker: `run_id, shard, shards, workload, sha256, run_dir, url, dials`"""
+"""master → worker: `run_id, shard, shards, workload, sha256, run_dir, plan, url, dials`"""
 READY = "fourstep_ready"
 """worker → master: `run_id, shard, statements`, or `error` and `exit_code`"""
 GO = "fourstep_go"
@@ -73,6 +73,7 @@ _FIELDS: dict[str, dict[str, Check]] = {
         "shards": _count,
         **dict.fromkeys(("workload", "run_dir", "url"), _text),
         "sha256": _matches("[0-9a-f]{64}"),
+        "plan": _matches(r"\.plan\.\w+"),
         "dials": _dials,
     },
     READY: _SHARD

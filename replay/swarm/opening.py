@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
-
-import pyarrow as pa
 
 import replay
 from replay.artefact import sha256_of, write_json
 from replay.demo.bundle import bundled_workload
 from replay.errors import FourstepError, Unreadable, UsageError
+from replay.plan import Plan, build_plan, write_plan
 from replay.run import SCHEMA_VERSION, Ledger, Run
 from replay.samples import RESERVES
 from replay.store import Prefix, fetch, is_remote, staged
@@ -29,7 +29,7 @@ from replay.swarm.options import dials_of
 from replay.swarm.settle import Settlement, settle
 from replay.target.embedded import EmbeddedServer, open_embedded
 from replay.target.target import Target, parse_target, probe_target
-from replay.timetable import Dials, Timetable, build_timetable, shard_of_sessions
+from replay.timetable import Dials, Timetable, shard_of_sessions
 from replay.waiter import in_thread
 from replay.workload import Workload
 
@@ -53,9 +53,14 @@ class OpenRun:
     target: Target
     target_facts: dict[str, Any]
     server: EmbeddedServer | None
-    statements: pa.Table
-    timetable: Timetable
+    plan: Plan
+    plan_files: TemporaryDirectory[str]
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def timetable(self) -> Timetable:
+        """What is due when."""
+        return self.plan.timetable
 
     def assignment(self, *, shard: int, shards: int) -> dict[str, Any]:
         """What one worker must know; the rest it computes."""
@@ -66,6 +71,7 @@ class OpenRun:
             "workload": self.workload_uri,
             "sha256": self.workload.sha256,
             "run_dir": self.place if is_remote(self.place) else str(self.path.resolve()),
+            "plan": Path(self.plan_files.name).name,
             "url": self.url,
             "dials": self.dials.as_json(),
         }
@@ -84,7 +90,7 @@ class OpenRun:
             # A worker that was killed could not give it back.
             reserve.unlink(missing_ok=True)
         arrived = in_thread(lambda: {each["file"] for each in workers if self._arrived(each)})
-        settlement = in_thread(lambda: settle(Run(self.path), self.timetable, self.statements))
+        settlement = in_thread(lambda: settle(Run(self.path), self.plan))
         self._write(settlement.ledger, workers=workers, ended_by=ended_by)
         left = {file.name for file in (self.path / "samples").iterdir()} - arrived
         self._publish(["run.json", *(f"samples/{name}" for name in left)])
@@ -114,7 +120,8 @@ class OpenRun:
             in_thread(lambda: Prefix(self.place).put(self.path, names))
 
     def close(self) -> None:
-        """Stop the embedded server, if this run started one."""
+        """Remove the plan's files, and stop the embedded server if this run started one."""
+        self.plan_files.cleanup()
         if self.server is not None:
             self.server.stop()
 
@@ -165,7 +172,8 @@ def dry_run(options: Namespace) -> str:
         Unreadable: the workload cannot be read.
     """
     dials = dials_of(options)
-    workload, _, timetable = _laid_out(options, dials)
+    workload, plan = _laid_out(options, dials)
+    timetable = plan.timetable
     shards = max(options.processes or 0, options.expect_workers or 0, 1)
     lines = [f"`{workload.path}`: {timetable.in_words}"]
     if shards > 1:
@@ -176,17 +184,27 @@ def dry_run(options: Namespace) -> str:
     return "\n".join(lines)
 
 
-def _laid_out(options: Namespace, dials: Dials) -> tuple[Workload, pa.Table, Timetable]:
+def _laid_out(options: Namespace, dials: Dials) -> tuple[Workload, Plan]:
     workload = Workload(fetch(options.workload) if options.workload else bundled_workload())
     if not len(workload):
         raise Unreadable(f"`{workload.path}` holds no statement", hint="capture a longer window")
-    statements = workload.statements()
-    timetable = build_timetable(statements, dials)
-    if not timetable.statements:
+    plan = build_plan(workload, dials)
+    if not plan.timetable.statements:
         raise UsageError(
             "the dials leave no statement to replay", hint="raise --scale, widen --from and --to"
         )
-    return workload, statements, timetable
+    return workload, plan
+
+
+def _written(plan: Plan, workload: Workload, run_dir: Path) -> TemporaryDirectory[str]:
+    run_dir.mkdir(parents=True, exist_ok=True)
+    files = TemporaryDirectory(prefix=".plan.", dir=run_dir.resolve())
+    try:
+        write_plan(plan, workload, Path(files.name))
+    except BaseException:
+        files.cleanup()
+        raise
+    return files
 
 
 def open_run(options: Namespace, *, host: str) -> OpenRun:
@@ -202,7 +220,7 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
     place = options.run_dir or str(Path("runs") / run_id)
     path = _free_directory(place, run_id)
     # In a thread of its own: heartbeats of workers and the web page go on.
-    workload, statements, timetable = in_thread(lambda: _laid_out(options, dials))
+    workload, plan = in_thread(lambda: _laid_out(options, dials))
     url = host
     server = open_embedded(url)
     try:
@@ -213,6 +231,7 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
             url, statement_timeout_s=dials.statement_timeout_s, writes=dials.writes
         )
         facts = probe_target(target)
+        files = in_thread(lambda: _written(plan, workload, path))
     except BaseException:
         if server is not None:
             server.stop()
@@ -230,8 +249,8 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
         target=target,
         target_facts=facts | ({"embedded": server.name} if server is not None else {}),
         server=server,
-        statements=statements,
-        timetable=timetable,
+        plan=plan,
+        plan_files=files,
     )
 
 

@@ -16,22 +16,24 @@ from typing import TYPE_CHECKING, Any, cast
 
 import gevent
 import pyarrow as pa
+import pyarrow.compute as pc
 from gevent.event import Event
 
 from replay.engine import Engine
 from replay.errors import ExitCode, FourstepError, Unreadable, describe
 from replay.offsets import Ints
-from replay.samples import SampleStream, describe_planned
+from replay.plan import find_plan
+from replay.samples import Planned, SampleStream
 from replay.store import Prefix, fetch, is_remote, staged
 from replay.swarm import messages
 from replay.swarm.greeting import epoch_us, versions
 from replay.swarm.interrupts import Interrupts
 from replay.swarm.statistics import Label, Statistics, labels_of
 from replay.target.target import parse_target
-from replay.timetable import Dials, Timetable, build_timetable, shard_of_sessions
+from replay.timetable import Dials, Timetable, shard_of_sessions
 from replay.variation import Variation
 from replay.waiter import in_thread
-from replay.workload import Workload
+from replay.workload import Workload, coded
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -206,11 +208,11 @@ def _load(data: Mapping[str, Any], stage: Path) -> _Shard:
             f"`{workload.path}` is not the workload that the master replays",
             hint="give every worker the same files",
         )
-    statements = workload.statements()
     dials = Dials(**data["dials"])
-    whole = build_timetable(statements, dials)
+    plan = find_plan(stage / data["plan"], workload, dials)
+    whole, statements = plan.timetable, plan.statements
     timetable = whole.shard(shard_of_sessions(whole, data["shards"]) == data["shard"])
-    templates = statements["template_id"].combine_chunks().dictionary_encode()
+    templates = coded(statements["template_id"])
     labels = labels_of(workload)
     return _Shard(
         timetable=timetable,
@@ -218,7 +220,7 @@ def _load(data: Mapping[str, Any], stage: Path) -> _Shard:
         stream=SampleStream(
             stage / "samples",
             worker=f"w{data['shard']}",
-            planned=describe_planned(timetable, statements),
+            planned=Planned(timetable, statements),
         ),
         variation=Variation(
             statements, timetable, dials, dialect=str(workload.manifest["dialect"])
@@ -232,5 +234,5 @@ def _load(data: Mapping[str, Any], stage: Path) -> _Shard:
 def _unsupported_templates(workload: Workload) -> frozenset[str]:
     """Templates that `prepare` could not bring to the target."""
     templates = workload.templates(["template_id", "coverage"])
-    chosen = templates.filter(pa.compute.equal(templates["coverage"], "unsupported"))
+    chosen = templates.filter(pc.equal(templates["coverage"], "unsupported"))
     return frozenset(chosen["template_id"].to_pylist())

@@ -5,18 +5,24 @@ What no worker recorded, because it was lost or its disk was full, is written as
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from replay.artefact import write_table
 from replay.errors import ExitCode
 from replay.offsets import Ints
+from replay.plan import Plan
 from replay.run import SAMPLES, Ledger, Run
-from replay.samples import Planned, describe_planned
-from replay.timetable import Timetable
+from replay.samples import Planned
+
+_LAG = ("sent_us", "due_us", "ready_us")
+_COLUMNS = ("statement_id", "clone", "status", "error", *_LAG)
+_ROWS = 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,21 +67,34 @@ class Settlement:
         return (ExitCode.UNDECIDED, "; ".join(reasons)) if reasons else (ExitCode.DONE, None)
 
 
-def settle(run: Run, timetable: Timetable, statements: pa.Table) -> Settlement:
-    """Complete the samples and count them.
+def settle(run: Run, plan: Plan) -> Settlement:
+    """Complete the samples and count them, reading a bounded number at a time.
 
     A disk too full for the samples of what is unknown does not matter: the ledger counts as
     unknown whatever was planned and has no sample.
     """
-    samples = run.samples()
-    ledger = Ledger.of_samples(timetable.statements, iter([samples]))
-    planned = describe_planned(timetable, statements)
-    missing = _missing(planned, samples)
+    timetable = plan.timetable
+    planned = np.zeros(len(plan.statements), dtype=np.bool_)
+    planned[timetable.row] = True
+    number = np.cumsum(planned) - 1
+    seen = np.zeros((timetable.clone.max(initial=0) + 1, planned.sum()), dtype=np.bool_)
+    lags_us = [np.empty(0, dtype=np.int64)]
+
+    def noted() -> Iterator[pa.RecordBatch]:
+        for batch in run.sample_batches(_COLUMNS):
+            seen[batch["clone"].to_numpy(), number[batch["statement_id"].to_numpy()]] = True
+            lags_us.append(_lag_us(batch))
+            yield batch
+
+    ledger = Ledger.of_samples(timetable.statements, noted())
+    clone = timetable.clone_of(np.arange(timetable.statements))
+    missing = np.flatnonzero(~seen[clone, number[timetable.row]])
     if len(missing):
-        table = pa.Table.from_batches([planned.unknown(missing)], schema=SAMPLES)
+        of = Planned(timetable, plan.statements)
+        parts = (missing[at : at + _ROWS] for at in range(0, len(missing), _ROWS))
         with suppress(OSError):
-            write_table(run.path / "samples" / "unknown.parquet", table)
-    lag_us = _lag_us(samples)
+            write_table(run.path / "samples" / "unknown.parquet", SAMPLES, map(of.unknown, parts))
+    lag_us = np.concatenate(lags_us)
     return Settlement(
         ledger=ledger,
         lag_p50_us=_quantile(lag_us, 0.50),
@@ -83,19 +102,9 @@ def settle(run: Run, timetable: Timetable, statements: pa.Table) -> Settlement:
     )
 
 
-def _missing(planned: Planned, samples: pa.Table) -> Ints:
-    """Planned indexes without a sample."""
-    above = int(planned.statement_id.max(initial=0)) + 1
-    wanted = planned.clone * above + planned.statement_id
-    found = (
-        samples["clone"].to_numpy().astype(np.int64) * above + samples["statement_id"].to_numpy()
-    )
-    return np.flatnonzero(~np.isin(wanted, found))
-
-
-def _lag_us(samples: pa.Table) -> Ints:
-    sent = samples.filter(pa.compute.is_valid(samples["sent_us"]))
-    columns = (sent[name].to_numpy() for name in ("sent_us", "due_us", "ready_us"))
+def _lag_us(batch: pa.RecordBatch) -> Ints:
+    sent = batch.filter(pc.is_valid(batch["sent_us"]))
+    columns = (sent[name].to_numpy(zero_copy_only=False) for name in _LAG)
     sent_us, due_us, ready_us = columns
     return np.asarray(sent_us - np.maximum(due_us, ready_us), dtype=np.int64)
 

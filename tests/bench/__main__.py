@@ -19,8 +19,13 @@ from statistics import median
 
 import numpy as np
 
+from replay.marks import Marks
+from replay.plan import build_plan, read_plan, write_plan
 from replay.run import Run
 from replay.target.embedded import EmbeddedServer
+from replay.timetable import Dials, shard_of_sessions
+from replay.variation import Variation
+from replay.workload import Workload
 from tests.bench.traces import (
     SETTINGS,
     activity_log,
@@ -76,6 +81,7 @@ def main(statements: int) -> None:
             print(f"  {form:<24}{size_mb:12.0f}{size_mb / ours_s:7.1f}{captured / ours_s:14,.0f}"
                   f"{peak_mb:9.0f}  {ratio}", flush=True)  # fmt: skip
         _prepare(directory, PREPARED)
+        _plan(directory)
         rate = _replay(server, directory)
         print(f"replay of csvlog: {rate:,.0f} statements/s flat out, one worker, every sample kept")
         if not peer:
@@ -95,6 +101,33 @@ def _prepare(directory: Path, statements: int) -> None:
         f"{took_s:.1f} s, {statements / took_s:,.0f} statements/s, {_peak_mb(command):.0f} MB",
         flush=True,
     )
+
+
+def _plan(directory: Path) -> None:
+    """What a master and then each worker do before a run, with copies that vary."""
+    workload, dials = Workload(directory / "wide"), Dials(scale=2)
+    began_s = time.monotonic()
+    plan = build_plan(workload, dials)
+    (directory / "plan").mkdir()
+    write_plan(plan, workload, directory / "plan")
+    written_s = time.monotonic()
+    mapped = read_plan(directory / "plan")
+    timetable = mapped.timetable.shard(shard_of_sessions(mapped.timetable, 2) == 0)
+    texts = Variation(mapped.statements, timetable, dials, "postgres")
+    Marks(mapped.statements, timetable.row, writes=False, unsupported=())
+    ready_s = time.monotonic()
+    clone = timetable.clone_of(np.arange(timetable.statements))
+    print(
+        f"plan of {len(clone):,} statements on one of two workers: "
+        f"{written_s - began_s:.1f} s on the master, then {ready_s - written_s:.1f} s on a worker"
+    )
+    for what, some in (("original", clone == 0), ("copy", clone > 0)):
+        chosen = np.flatnonzero(some)[:200_000].tolist()
+        began_s = time.monotonic()
+        for index in chosen:
+            texts.text(index)
+        took_us = (time.monotonic() - began_s) / len(chosen) * 1e6
+        print(f"  {took_us:.2f} µs for the text of each {what}", flush=True)
 
 
 def _replay(server: EmbeddedServer, directory: Path) -> float:

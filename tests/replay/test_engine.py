@@ -16,7 +16,7 @@ from replay.divergence import Divergence
 from replay.engine import Engine
 from replay.marks import BEGIN, END, FAILED
 from replay.run import Ledger
-from replay.samples import SampleStream, describe_planned
+from replay.samples import Planned, SampleStream
 from replay.timetable import Dials, build_timetable
 from replay.variation import Variation
 from tests.replay.fakes import ScriptedTarget
@@ -50,9 +50,7 @@ def play(
     workload = write_workload(tmp_path / "w", said, kind=kind, unsupported=unsupported)
     statements = workload.statements()
     timetable = build_timetable(statements, dials)
-    stream = SampleStream(
-        tmp_path / "samples", worker="w0", planned=describe_planned(timetable, statements)
-    )
+    stream = SampleStream(tmp_path / "samples", worker="w0", planned=Planned(timetable, statements))
     if full_disk:
         stream._file.close()
         stream._file = cast(Any, FullDisk(stream.path, stream._reserve))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from replay.errors import Unreadable
 from replay.run import SAMPLES, Ledger, Run, read_stream
-from replay.samples import NONE, OK, SampleStream, describe_planned
+from replay.samples import NONE, OK, Planned, SampleStream
 from replay.timetable import Dials, build_timetable
 from replay.workload import Workload
 from tests.replay.planned import write_workload
@@ -26,9 +26,7 @@ def stream_of(tmp_path: Path, batches: int) -> tuple[SampleStream, Workload]:
     workload = write_workload(tmp_path / "w", said)
     statements = workload.statements()
     timetable = build_timetable(statements, Dials())
-    stream = SampleStream(
-        tmp_path / "samples", worker="w0", planned=describe_planned(timetable, statements)
-    )
+    stream = SampleStream(tmp_path / "samples", worker="w0", planned=Planned(timetable, statements))
     for batch in range(batches):
         rows = [(2 * batch + n, 0, 0, 5, NONE, 9, OK, 1) for n in range(2)]
         stream.append(np.array(rows, dtype=np.int64), {})
