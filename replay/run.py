@@ -202,12 +202,8 @@ def stream_batches(path: Path) -> Iterator[pa.RecordBatch]:
 
 
 def sample_files(run: Path) -> tuple[list[Path], list[Path]]:
-    """A run's Parquet files, and its streams that did not become one of them.
-
-    Who was killed between writing the one and removing the other leaves both.
-    """
-    tables = sorted((run / "samples").glob("*.parquet"))
-    streams = sorted((run / "samples").glob("*.arrows"))
+    """A run's Parquet files, and its streams; who was killed between the two leaves both."""
+    tables, streams = (sorted((run / "samples").glob(end)) for end in ("*.parquet", "*.arrows"))
     return tables, [path for path in streams if path.with_suffix(".parquet") not in tables]
 
 

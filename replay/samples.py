@@ -150,11 +150,8 @@ class SampleStream:
             write_table(parquet, SAMPLES, stream_batches(self.path))
             self.path.unlink()
             self.path = parquet
-        return {
-            "rows_written": self.rows,
-            "file": self.path.name,
-            "sha256": sha256_of(self.path),
-        }
+        told = {"file": self.path.name, "sha256": sha256_of(self.path)}
+        return {"rows_written": self.rows, **told}
 
     def _write(self, message: pa.Buffer) -> None:
         view = memoryview(message)

@@ -14,10 +14,12 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from replay.artefact import read_json, sha256_of
 from replay.errors import Unreadable, UsageError
 
+_CHECKSUM = {"ChecksumAlgorithm": "SHA256"}
 _LAST = ("manifest.json", "run.json", "verdict.json")
 """Whoever finds one of these finds the rest."""
 
@@ -51,10 +53,8 @@ def fetch(uri: str) -> Path:
     prefix = Prefix(uri)
     files = prefix.files()
     if not files.keys() & set(_LAST):
-        raise Unreadable(
-            f"`{uri}` is neither a workload nor a run",
-            hint="name the prefix that holds manifest.json or run.json",
-        )
+        hint = "name the prefix that holds manifest.json or run.json"
+        raise Unreadable(f"`{uri}` is neither a workload nor a run", hint=hint)
     # Another artefact at the same place has other tags, and is another copy.
     identity = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
     copy = cache() / f"{PurePosixPath(uri).name}-{identity[:16]}"
@@ -75,11 +75,7 @@ def fetch(uri: str) -> Path:
 
 @contextmanager
 def written(uri: str) -> Iterator[Path]:
-    """The directory to write an artefact to; where `uri` is remote, published when all is well.
-
-    Raises:
-        UsageError: the prefix holds something.
-    """
+    """The directory to write an artefact to; where `uri` is remote, published when all is well."""
     if not is_remote(uri):
         yield Path(uri)
         return
@@ -116,26 +112,21 @@ class Prefix:
         config = TransferConfig(use_threads=False, preferred_transfer_client="classic")
         self._transfer = S3Transfer(self._s3, config)
 
-    def files(self) -> dict[str, tuple[int, str]]:
+    def files(self) -> dict[str, list[Any]]:
         """Size and S3's tag of each file of the artefact, by its name there."""
         with self._reaching(self._uri):
             pages = self._s3.get_paginator("list_objects_v2")
             found = pages.paginate(Bucket=self._bucket, Prefix=self._key).search("Contents[]")
-            files = {
-                each["Key"][len(self._key) :]: (each["Size"], each["ETag"])
-                for each in found
-                if each
-            }
+            told = [(each["Key"], each["Size"], each["ETag"]) for each in found if each]
         # Folders are empty objects; and what others put there must not lead out of our directory.
-        return {name: told for name, told in files.items() if not {"", ".."} & {*name.split("/")}}
+        files = {key[len(self._key) :]: rest for key, *rest in told}
+        return {name: rest for name, rest in files.items() if not {"", ".."} & {*name.split("/")}}
 
     def refuse_taken(self) -> None:
         """Raises UsageError where something lies here: nothing in S3 is overwritten."""
         if self.files():
-            raise UsageError(
-                f"`{self._uri}` is not empty, and nothing in S3 is overwritten",
-                hint="name another prefix",
-            )
+            why = f"`{self._uri}` is not empty, and nothing in S3 is overwritten"
+            raise UsageError(why, hint="name another prefix")
 
     def get(self, name: str, path: Path) -> None:
         """Copy one file of the artefact to `path`."""
@@ -147,12 +138,8 @@ class Prefix:
         """Publish these files of a directory; what says that the artefact is whole comes last."""
         for name in sorted(names, key=lambda name: (name in _LAST, name)):
             with self._reaching(self._uri + name):
-                self._transfer.upload_file(
-                    str(directory / name),
-                    self._bucket,
-                    self._key + name,
-                    extra_args={"ChecksumAlgorithm": "SHA256"},
-                )
+                place = (self._bucket, self._key + name)
+                self._transfer.upload_file(str(directory / name), *place, extra_args=_CHECKSUM)
 
 
 def _stated(artefact: Path) -> dict[str, str]:

@@ -36,6 +36,7 @@ logger = logging.getLogger(__name__)
 LEAD_S = 1.5
 """From `go` to the run's zero: time for the message to arrive and the first logins to be made."""
 LOAD_TIMEOUT_S = 300.0
+CLOSE_S = 60.0  # for workers to write and publish what they have
 
 
 class State(StrEnum):
@@ -153,7 +154,7 @@ class Conductor:
         if self.state in (State.OPENING, State.LOADING):
             self._fail("stopped before the run began", ExitCode.INTERRUPTED)
         self.drain(ended_by)
-        wait_until_s = time.monotonic() + float(self._environment.stop_timeout or 0) + 15
+        wait_until_s = time.monotonic() + float(self._environment.stop_timeout or 0) + CLOSE_S
         while self.state in (State.DRAINING, State.CLOSING):
             if time.monotonic() > wait_until_s:
                 self._crew.give_up()

@@ -1,8 +1,7 @@
 """Before a run: who is there, is it the same program, and what does its clock say.
 
-Every worker is asked ten times, one question after the other's answer. Of these the one with the
-shortest round trip tells its clock best: the true offset lies within half that trip of it. Who
-connects and does not answer is no worker of ours, and no run waits long for it.
+Every worker is asked ten times. The answer with the shortest round trip tells its clock best: the
+true offset lies within half that trip of it. Who does not answer is no worker of ours.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import logging
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,8 +30,15 @@ EXPECTED_S = 60.0
 """For workers of `--expect-workers` or `--processes`, whose places strangers may have taken."""
 LOCAL = "local"
 """The client id of the player in a process without workers; Locust's own word."""
-_ODD_US = 1_000_000
-_AGAIN_US = 1_000_000
+VERSIONS = {
+    "fourstep": replay.__version__,
+    "python": ".".join(platform.python_version_tuple()[:2]),
+    "libpq": str(pq.version()),
+    # Draws the samples and shifts that every worker computes alike.
+    "numpy": np.__version__,
+}
+"""What has to be the same on every machine."""
+_SECOND_US = 1_000_000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -40,7 +46,7 @@ class Clock:
     """A worker's clock against ours: `offset_us` is how much it is ahead."""
 
     offset_us: int = 0
-    round_trip_us: int | None = None
+    round_trip_us: int = 2**62
     rounds: int = 0
     number: int = 0
     """Of the last question; answers to others come too late to tell anything."""
@@ -49,9 +55,8 @@ class Clock:
     def hear(self, told_us: int, *, now_us: int) -> None:
         """It said `told_us` between `asked_us` and `now_us` of our clock."""
         self.rounds += 1
-        round_trip_us = max(0, now_us - self.asked_us)
-        if self.round_trip_us is None or round_trip_us < self.round_trip_us:
-            self.round_trip_us = round_trip_us
+        if now_us - self.asked_us < self.round_trip_us:
+            self.round_trip_us = now_us - self.asked_us
             self.offset_us = told_us - (self.asked_us + now_us) // 2
 
     @property
@@ -62,7 +67,7 @@ class Clock:
     @property
     def odd(self) -> bool:
         """True when it is further off than a synchronised clock would be."""
-        return abs(self.offset_us) > (self.round_trip_us or 0) / 2 + _ODD_US
+        return abs(self.offset_us) > self.round_trip_us / 2 + _SECOND_US
 
 
 class Greeting:
@@ -105,24 +110,23 @@ class Greeting:
                 self._clocks[client_id] = Clock()
             for client_id, clock in self._clocks.items():
                 # A worker drops what comes while it is still starting.
-                if not clock.whole and epoch_us() - clock.asked_us > _AGAIN_US:
+                if not clock.whole and time.time_ns() // 1_000 - clock.asked_us > _SECOND_US:
                     self._ask(client_id)
             gevent.sleep(0.01)
             if self._refusal is not None:
                 raise self._refusal
             answered = {name: clock for name, clock in self._clocks.items() if clock.whole}
-            enough = len(answered) >= self._expected
             waited_s = time.monotonic() - began_s
-            if enough and len(answered) == len(self._clocks):
-                break
-            if waited_s > (PATIENCE_S if enough else EXPECTED_S):
+            if len(answered) >= self._expected:
+                if len(answered) == len(self._clocks) or waited_s > PATIENCE_S:
+                    break
+            elif waited_s > EXPECTED_S:
                 break
         for client_id, clock in self._clocks.items():
             if not clock.whole:
                 logger.warning("`%s` does not answer as a worker, and takes no part", client_id)
             elif clock.odd:
-                ahead_s = clock.offset_us / 1e6
-                logger.warning("the clock of `%s` is %.3f s ahead: allowed for", client_id, ahead_s)
+                logger.warning("`%s` has a clock %.3f s ahead", client_id, clock.offset_us / 1e6)
         if not answered and goes_on():
             raise UndecidedRun("no worker answers", hint="start workers with this locustfile")
         return answered
@@ -130,43 +134,23 @@ class Greeting:
     def _ask(self, client_id: str) -> None:
         clock = self._clocks[client_id]
         clock.number += 1
-        clock.asked_us = epoch_us()
+        clock.asked_us = time.time_ns() // 1_000
         question = {"run_id": self._run_id, "number": clock.number}
         self._runner.send_message(messages.PING, question, client_id)
 
     def _on_pong(self, *, msg: Any, **_: object) -> None:  # noqa: ANN401  Locust's message
-        now_us = epoch_us()
-        data = messages.checked(messages.PONG, msg.data)
-        clock = self._clocks.get(msg.node_id)
+        now_us = time.time_ns() // 1_000
+        data, clock = messages.checked(messages.PONG, msg.data), self._clocks.get(msg.node_id)
         if data is None or clock is None or clock.whole:
             return
         if (data["run_id"], data["number"]) != (self._run_id, clock.number):
             return
-        self._refusal = self._refusal or _refusal(msg.node_id, data["versions"])
+        for name, ours in VERSIONS.items():
+            if (theirs := data["versions"].get(name)) != ours:
+                self._refusal = UndecidedRun(
+                    f"worker `{msg.node_id}` runs {name} {theirs}, the master {ours}",
+                    hint=f"install the same {name} on every machine",
+                )
         clock.hear(data["epoch_us"], now_us=now_us)
         if not clock.whole:
             self._ask(msg.node_id)
-
-
-def epoch_us() -> int:
-    """This machine's clock, microseconds since 1970."""
-    return time.time_ns() // 1_000
-
-
-def versions() -> dict[str, str]:
-    """What has to be the same on every machine."""
-    return {
-        "fourstep": replay.__version__,
-        "python": ".".join(platform.python_version_tuple()[:2]),
-        "libpq": str(pq.version()),
-        # Draws the samples and shifts that every worker computes alike.
-        "numpy": np.__version__,
-    }
-
-
-def _refusal(client_id: str, theirs: Mapping[str, str]) -> FourstepError | None:
-    for name, ours in versions().items():
-        if theirs.get(name) != ours:
-            said = f"worker `{client_id}` runs {name} {theirs.get(name)}, the master {ours}"
-            return UndecidedRun(said, hint=f"install the same {name} on every machine")
-    return None

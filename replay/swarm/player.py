@@ -26,7 +26,7 @@ from replay.plan import find_plan
 from replay.samples import Planned, SampleStream
 from replay.store import Prefix, fetch, is_remote, staged
 from replay.swarm import messages
-from replay.swarm.greeting import epoch_us, versions
+from replay.swarm.greeting import VERSIONS
 from replay.swarm.interrupts import Interrupts
 from replay.swarm.statistics import Label, Statistics, labels_of
 from replay.target.target import parse_target
@@ -82,7 +82,8 @@ class Player:
     def _on_ping(self, *, msg: Any, **_: object) -> None:  # noqa: ANN401  Locust's message
         data = messages.checked(messages.PING, msg.data)
         if data is not None:
-            self._send(messages.PONG, data | {"epoch_us": epoch_us(), "versions": versions()})
+            told = {"epoch_us": time.time_ns() // 1_000, "versions": VERSIONS}
+            self._send(messages.PONG, data | told)
 
     def _on_assign(self, *, msg: Any, **_: object) -> None:  # noqa: ANN401  Locust's message
         data = messages.checked(messages.ASSIGN, msg.data)
@@ -128,7 +129,7 @@ class Player:
         data = messages.checked(messages.GO, msg.data)
         if data is None or data["run_id"] != self._run_id or self.engine is None:
             return
-        wait_s = data["zero_epoch_s"] - epoch_us() / 1e6
+        wait_s = data["zero_epoch_s"] - time.time()
         self.engine.play(zero_ns=time.monotonic_ns() + round(wait_s * 1e9))
         gevent.spawn(self._report_end, self.engine)
         if self._separate:
