@@ -87,7 +87,7 @@ class Engine:
         self._timetable = timetable
         # Views of the arrays' memory give plain integers, and faster than numpy does.
         self._due_us = memoryview(cast(Any, timetable.due_us))
-        self._logins = Logins(connect)
+        self._logins = Logins(connect, timeout_s=dials.statement_timeout_s)
         self._flights = Flights(timeout_s=dials.statement_timeout_s)
         self._stream = stream
         self._on_rows = on_rows
@@ -117,6 +117,7 @@ class Engine:
             return
         self._draining = True
         self._naps.wake()
+        self._logins.recall()
         self._flights.recall(grace_s=grace_s)
 
     def _run(self) -> None:
@@ -147,6 +148,7 @@ class Engine:
         flight: Flight | None = None
         ready_us = NONE
         session = Divergence()
+        refused_us, refusal = NONE, ("", "")
         index = first
         try:
             for index in range(first, stop):
@@ -157,8 +159,19 @@ class Engine:
                     self._record(index, due_us, SKIPPED, session.mark, told)
                     continue
                 if connection is None or flight is None:
-                    connection, ready_us = self._log_in(index, due_us, session)
+                    if due_us > refused_us:
+                        try:
+                            connection, ready_us = self._log_in(due_us)
+                        except LoginFailed as failure:
+                            refusal = (failure.sqlstate, str(failure))
+                            refused_us = max(due_us, self._since_zero(time.monotonic_ns()))
+                    if due_us <= refused_us:
+                        # Also what was due meanwhile: a wait for each would outlast the timetable.
+                        self._record(index, due_us, ERROR, session.mark, refusal)
+                        session.lose()
+                        continue
                     if connection is None:
+                        self._record(index, due_us, CANCELLED, session.mark)
                         continue
                     flight = Flight(connection)
                 if self._zero_ns + due_us * 1_000 > time.monotonic_ns():
@@ -181,20 +194,11 @@ class Engine:
             if connection is not None:
                 connection.close()
 
-    def _log_in(
-        self, index: int, due_us: int, session: Divergence
-    ) -> tuple[Connection | None, int]:
-        """A connection and when the session was ready; a failure is recorded as the statement's."""
+    def _log_in(self, due_us: int) -> tuple[Connection | None, int]:
+        """A connection and when the session was ready; no connection when the run is drained."""
         self._sleep_until(due_us - LOGIN_LEAD_US)
-        try:
-            opened = self._logins.open(goes_on=lambda: not self._draining)
-        except LoginFailed as failure:
-            told = (failure.sqlstate, str(failure))
-            self._record(index, due_us, ERROR, session.mark, told)
-            session.lose()
-            return None, NONE
+        opened = self._logins.open()
         if opened is None:
-            self._record(index, due_us, CANCELLED, session.mark)
             return None, NONE
         connection, gate_ns = opened
         return connection, self._since_zero(time.monotonic_ns() - gate_ns)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import gevent
 from gevent.event import Event
@@ -16,7 +17,7 @@ from replay.samples import CANCELLED, TIMEOUT
 from replay.target.wire import Connection
 
 _WATCH_S = 0.05
-_SEVER_AFTER_NS = 5_000_000_000
+_SEVER_AFTER_S = 5.0
 
 
 @dataclass(slots=True, eq=False)
@@ -28,6 +29,8 @@ class Flight:
     stopped: int | None = None
     """TIMEOUT or CANCELLED once the target was asked to stop it."""
     sever_ns: int = 0
+    canceller: Any = None
+    """The greenlet that asks."""
 
 
 class Flights:
@@ -45,8 +48,15 @@ class Flights:
         self._flights.add(flight)
 
     def end(self, flight: Flight) -> None:
-        """Its answer is in, or its connection is gone."""
+        """Its answer is in, or its connection is gone.
+
+        A cancellation still on its way must not meet the session's next statement.
+        """
         self._flights.discard(flight)
+        if flight.canceller is not None:
+            flight.canceller.join(timeout=_SEVER_AFTER_S)
+            flight.canceller.kill(block=False)
+            flight.canceller = None
 
     def recall(self, *, grace_s: float) -> None:
         """Cancel what has not ended after `grace_s`."""
@@ -64,7 +74,9 @@ class Flights:
                     continue
                 if flight.stopped is None:
                     flight.stopped = CANCELLED if self._recalled else TIMEOUT
-                    flight.sever_ns = now_ns + _SEVER_AFTER_NS
-                    gevent.spawn(flight.connection.cancel)
+                    flight.sever_ns = now_ns + round(_SEVER_AFTER_S * 1e9)
+                    flight.canceller = gevent.spawn(flight.connection.cancel)
                 elif now_ns >= flight.sever_ns:
+                    # On a dead network the cancellation has no end of its own either.
+                    flight.canceller.kill(block=False)
                     flight.connection.sever()

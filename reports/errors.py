@@ -6,6 +6,7 @@ where both failed, `resolved` where only 1.0 failed. Only `new` speaks against t
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +14,19 @@ import numpy as np
 from reports.load import Evidence
 from reports.stats.estimate import Bools, Int64s
 
+_CAUSES = (
+    ("timeout", "no answer in time"),
+    ("08", "connection lost or not made"),
+    ("53300", "too many connections"),
+    ("57P", "2.0 stopping or starting"),
+    ("28", "login refused"),
+)
+"""What a beginning of an SQLSTATE means where it speaks of the service and not of a statement."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorGroup:
-    """Samples of one template that failed in one way; `sqlstate` may be a class like `timeout`."""
+    """Samples of one template that failed in one way; `sqlstate` is `timeout` for timeouts."""
 
     divergence: str
     sqlstate: str
@@ -40,6 +50,17 @@ class Errors:
     answerable: int
     baseline_known: bool
     groups: tuple[ErrorGroup, ...]
+
+    @property
+    def causes(self) -> str:
+        """The three most frequent causes of new errors, with their numbers."""
+        causes: Counter[str] = Counter()
+        for group in self.groups:
+            if group.divergence == "new":
+                state = group.sqlstate
+                known = (words for start, words in _CAUSES if state.startswith(start))
+                causes[next(known, f"SQLSTATE {state}")] += group.count
+        return ", ".join(f"{number:,} × {what}" for what, number in causes.most_common(3))
 
 
 def split_errors(evidence: Evidence, *, with_baseline_run: bool) -> Errors:
@@ -70,7 +91,7 @@ def _group(evidence: Evidence, chosen: Bools, divergence: str) -> list[ErrorGrou
     groups = [
         ErrorGroup(
             divergence=divergence,
-            sqlstate=evidence.failures[failure][0] or ("timeout" if timed_out else "unknown"),
+            sqlstate="timeout" if timed_out else evidence.failures[failure][0] or "unknown",
             template_id=evidence.templates[template].template_id,
             message=evidence.failures[failure][1],
             count=int(number),

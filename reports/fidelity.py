@@ -23,7 +23,11 @@ _SLICE = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fidelity:
-    """The `fidelity` object of verdict.json; None where a figure could not be measured."""
+    """The `fidelity` object of verdict.json; None where a figure could not be measured.
+
+    `continued`: workers were lost and the run was finished without them; the shares are then
+    those of what the others were given.
+    """
 
     finished: bool
     ended_by: str
@@ -37,6 +41,7 @@ class Fidelity:
     client_cpu_p95: float | None
     workers: int
     workers_lost: int
+    continued: bool
 
 
 def measure_fidelity(evidence: Evidence, ledger: Ledger) -> Fidelity:
@@ -46,22 +51,28 @@ def measure_fidelity(evidence: Evidence, ledger: Ledger) -> Fidelity:
     workers = evidence.document.get("workers") or []
     cpus = [w["cpu_p95"] for w in workers if w.get("cpu_p95") is not None]
     budget_us = round(evidence.dial("lag_budget_ms", DEFAULT_LAG_BUDGET_MS) * 1000)
+    ended_by = str(evidence.document.get("ended_by") or "unknown")
+    lost = sum(bool(w.get("lost")) for w in workers)
+    continued = ended_by == "done" and lost > 0
     skipped = ledger.skipped.total()
-    to_replay, replayed = ledger.planned - skipped, ledger.ok + ledger.error + ledger.timeout
+    gone = ledger.unknown + ledger.cancelled if continued else 0
+    to_replay = ledger.planned - skipped - gone
+    replayed = ledger.ok + ledger.error + ledger.timeout
     return Fidelity(
         finished=evidence.run.finished,
-        ended_by=str(evidence.document.get("ended_by") or "unknown"),
+        ended_by=ended_by,
         lag_p50_us=_quantile(lag, 0.50),
         lag_p99_us=_quantile(lag, 0.99),
         lag_budget_us=budget_us,
         backlogged_share=float((backlog > budget_us).mean()) if len(backlog) else None,
-        offered_over_target=_offered(evidence, budget_us),
+        offered_over_target=_offered(evidence, budget_us, continued=continued),
         replayed_share=replayed / to_replay if to_replay > 0 else None,
         skipped_share=skipped / ledger.planned if ledger.planned else None,
         # One worker at its limit is enough to distort the samples it took.
         client_cpu_p95=max(cpus) if len(cpus) == len(workers) and cpus else None,
         workers=len(workers),
-        workers_lost=sum(bool(w.get("lost")) for w in workers),
+        workers_lost=lost,
+        continued=continued,
     )
 
 
@@ -70,13 +81,14 @@ def _quantile(values: npt.NDArray[np.int64], p: float) -> int | None:
     return int(np.partition(values, rank)[rank]) if len(values) else None
 
 
-def _offered(evidence: Evidence, budget_us: int) -> float | None:
+def _offered(evidence: Evidence, budget_us: int, *, continued: bool) -> float | None:
     """Share of the statements the tool could send by the timetable's end that it had sent.
 
     A statement could be sent once it was due and its session ready; one lag budget is allowed
     after the last due time. What waits behind a slow answer is the target's doing and not counted.
     """
-    planned = ~evidence.is_status("skipped") & (evidence.due_us != MISSING)
+    apart = ("skipped", "unknown", "cancelled") if continued else ("skipped",)
+    planned = ~evidence.is_status(*apart) & (evidence.due_us != MISSING)
     if not planned.any():
         return None
     end = int(evidence.due_us.max(where=planned, initial=0))

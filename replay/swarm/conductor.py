@@ -36,7 +36,6 @@ logger = logging.getLogger(__name__)
 LEAD_S = 1.5
 """From `go` to the run's zero: time for the message to arrive and the first logins to be made."""
 LOAD_TIMEOUT_S = 300.0
-CLOSE_S = 60.0  # for workers to write and publish what they have
 
 
 class State(StrEnum):
@@ -154,7 +153,7 @@ class Conductor:
         if self.state in (State.OPENING, State.LOADING):
             self._fail("stopped before the run began", ExitCode.INTERRUPTED)
         self.drain(ended_by)
-        wait_until_s = time.monotonic() + float(self._environment.stop_timeout or 0) + CLOSE_S
+        wait_until_s = time.monotonic() + float(self._environment.stop_timeout or 0) + 60
         while self.state in (State.DRAINING, State.CLOSING):
             if time.monotonic() > wait_until_s:
                 self._crew.give_up()
@@ -205,7 +204,7 @@ class Conductor:
         if data is None or worker is None or self.state is not State.LOADING:
             return
         if data["error"]:
-            self._fail(data["error"], _exit_code(data["exit_code"]))
+            self._fail(data["error"], ExitCode(data["exit_code"] or ExitCode.UNREADABLE))
             return
         worker.ready = True
 
@@ -214,6 +213,9 @@ class Conductor:
         worker = self._sender(msg, data)
         if data is None or worker is None:
             return
+        if self.state is State.PLAYING:
+            # One that quits before it is done, say on SIGTERM, is lost, though its samples are not.
+            self._notice_lost()
         worker.done = data
         if data["failure"]:
             self.drain("disk-full")
@@ -249,7 +251,7 @@ class Conductor:
         # Counting samples takes a while, and others may ask for the next step meanwhile.
         self._enter(State.CLOSING)
         self._progress.clear()
-        if self._ended_by == "done" and self._crew.lost:
+        if self._ended_by == "done" and all(worker.lost for worker in self._crew):
             self._ended_by = "worker-lost"
         try:
             settlement = self.run.end(
@@ -258,13 +260,14 @@ class Conductor:
             )
             for line in settlement.in_words:
                 logger.info("%s", line)
-            self._exit_code, invalid = settlement.judge(
+            self._exit_code, undecided = settlement.judge(
                 self._ended_by,
                 lag_budget_us=self.run.dials.lag_budget_ms * 1_000,
                 starved_us=self._crew.starved_us,
+                worker_lost=self._crew.lost,
             )
-            if invalid:
-                logger.error("INVALID: %s", invalid)
+            if undecided:
+                logger.error("%s", undecided)
         except (FourstepError, OSError) as error:
             logger.error("%s", describe(error))
             self._exit_code = ExitCode.UNDECIDED
@@ -295,7 +298,3 @@ class Conductor:
 
     def _send(self, kind: str, data: dict[str, Any], worker: Worker) -> None:
         self._runner.send_message(kind, data, worker.client_id)
-
-
-def _exit_code(told: int | None) -> ExitCode:
-    return ExitCode(told) if told in list(ExitCode) else ExitCode.UNREADABLE

@@ -106,4 +106,4 @@ class Crew:
     def give_up(self) -> None:
         """Wait for nobody any more."""
         for worker in self:
-            worker.lost = worker.done is None
+            worker.lost = worker.lost or worker.done is None

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from replay.errors import UsageError
+from replay.errors import ExitCode, UsageError
 from replay.timetable import Dials
 
 PING = "fourstep_ping"
@@ -78,8 +78,9 @@ _FIELDS: dict[str, dict[str, Check]] = {
     },
     READY: _SHARD
     | {
-        **dict.fromkeys(("statements", "exit_code"), _perhaps(_count)),
+        "statements": _perhaps(_count),
         "error": _perhaps(_text),
+        "exit_code": lambda value: value is None or value in list(ExitCode),
     },
     GO: _RUN | {"zero_epoch_s": _number},
     DRAIN: _RUN | {"grace_s": _number},

@@ -44,18 +44,19 @@ class Settlement:
         return lines
 
     def judge(
-        self, ended_by: str, *, lag_budget_us: float, starved_us: int
+        self, ended_by: str, *, lag_budget_us: float, starved_us: int, worker_lost: bool
     ) -> tuple[ExitCode, str | None]:
-        """The run's exit code, and why the run is INVALID if it is.
+        """The run's exit code, and why the run cannot give a GO if it cannot.
 
         `starved_us` is the worst worker's p99 of how late its event loop was.
         """
         if ended_by == "interrupted":
             return ExitCode.INTERRUPTED, None
         reasons = []
+        continued = ended_by == "done" and worker_lost
         if ended_by in ("worker-lost", "disk-full"):
             reasons.append(f"the run ended by {ended_by}")
-        if self.ledger.unknown:
+        if self.ledger.unknown and not continued:
             reasons.append(f"{self.ledger.unknown:,} planned statements are unknown")
         if self.lag_p99_us is not None and self.lag_p99_us > lag_budget_us:
             reasons.append("p99 of the tool's lag is above --lag-budget-ms")
@@ -64,7 +65,14 @@ class Settlement:
                 f"a worker's event loop was late by {starved_us / 1e3:.0f} ms at p99, above "
                 "--lag-budget-ms: use more workers"
             )
-        return (ExitCode.UNDECIDED, "; ".join(reasons)) if reasons else (ExitCode.DONE, None)
+        if reasons:
+            return ExitCode.UNDECIDED, f"INVALID: {'; '.join(reasons)}"
+        if continued:
+            gone = self.ledger.unknown + self.ledger.cancelled
+            return ExitCode.UNDECIDED, (
+                f"INCONCLUSIVE at best: a worker was lost, and {gone:,} planned statements with it"
+            )
+        return ExitCode.DONE, None
 
 
 def settle(run: Run, plan: Plan) -> Settlement:

@@ -20,6 +20,15 @@ from replay.errors import Unreachable, UsageError
 from replay.target.null import NullConnection
 from replay.target.wire import Connection, WaiterFactory, Wire
 
+_KEEPALIVE = {
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
+"""A network that is cut in silence is noticed within a minute, and routers that forget quiet
+connections do not forget ours while a long statement runs."""
+
 SCHEMES = ("postgresql", "postgres", "embedded", "null")
 
 
@@ -91,6 +100,8 @@ def parse_target(
     if host and not host.startswith("/") and "hostaddr" not in parameters:
         parameters["hostaddr"] = _resolve(host)
     parameters.setdefault("application_name", "fourstep")
+    for name, value in _KEEPALIVE.items():
+        parameters.setdefault(name, value)
     parameters["client_encoding"] = "UTF8"
     return Target(
         kind="postgresql",

@@ -41,13 +41,15 @@ _LOST = "08006"
 _LOGIN_STATES = (
     ("too many", "53300"),
     ("remaining connection slots", "53300"),
+    ("starting up", "57P03"),
+    ("shutting down", "57P03"),
+    ("in recovery", "57P03"),
+    ("not yet accepting", "57P03"),
     ("authentication failed", "28P01"),
     ("no password supplied", "28P01"),
     ("pg_hba.conf", "28000"),
-    ("role", "28000"),
-    ("database", "3D000"),
-    ("starting up", "57P03"),
-    ("shutting down", "57P03"),
+    ('role "', "28000"),
+    ('database "', "3D000"),
 )
 
 
@@ -276,7 +278,9 @@ def _await(fd: int, status: int, wait: WaiterFactory) -> None:
 
 def _login_failure(conn: pq_abc.PGconn) -> LoginFailed:
     message = conn.get_error_message()
-    state = next((state for words, state in _LOGIN_STATES if words in message), "08001")
+    # Before it stand host or socket, whose names may hold any word.
+    reason = message.rpartition("failed: ")[2]
+    state = next((state for words, state in _LOGIN_STATES if words in reason), "08001")
     return LoginFailed(_short(message), sqlstate=state)
 
 

@@ -51,7 +51,7 @@ def _judge_new_errors(case: Case, gate: Gate) -> GateResult:
     if errors.answerable == 0:
         outcome, reason = Outcome.INCONCLUSIVE, "2.0 was not asked anything 1.0 had answered"
     elif outcome is Outcome.FAIL:
-        reason += _failing_templates(case)
+        reason += f": {errors.causes}{_failing_templates(case)}"
     if not errors.baseline_known:
         reason += "; 1.0's own errors are not known, the workload is gone"
     return result_of(gate, outcome, reason, n=errors.answerable, observed=errors.new)

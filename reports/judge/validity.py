@@ -15,6 +15,15 @@ _WORDS = {
     "client_cpu_p95": "CPU of the busiest worker, p95",
 }
 
+_ENDS = {
+    "run-time": "the run ended early, at the time given with -t",
+    "stopped": "the run was stopped early",
+    "interrupted": "the run was interrupted by Ctrl-C or SIGTERM",
+    "disk-full": "samples could not be written: a worker's disk was full or gone",
+    "not-begun": "the run never began",
+    "abandoned": "fourstep abandoned the run for an error of its own",
+}
+
 
 def judge_validity(case: Case, gates: Gates) -> list[GateResult]:
     """One result per check: the run ended, its ledger balances, each limit of `[validity]`.
@@ -38,10 +47,15 @@ def _judge_run(side: Side, gates: Gates, prefix: str) -> list[GateResult]:
 
 def _judge_end(side: Side, name: str) -> GateResult:
     fidelity, run = side.fidelity, f"run `{side.evidence.run.run_id}`"
-    if fidelity.finished:
-        outcome, said = Outcome.PASS, f"{run} ended ({fidelity.ended_by})"
+    outcome = Outcome.INVALID
+    if not fidelity.finished:
+        said = f"{run} never ended: it was cut off or is still running"
+    elif fidelity.ended_by == "worker-lost":
+        said = f"{_lost(side)}, and the run ended for it"
+    elif fidelity.ended_by in ("disk-full", "not-begun", "abandoned"):
+        said = _ENDS[fidelity.ended_by]
     else:
-        outcome, said = Outcome.INVALID, f"{run} never ended: it was cut off or is still running"
+        outcome, said = Outcome.PASS, f"{run} ended ({fidelity.ended_by})"
     return GateResult(
         id=name, verdict=outcome, metric=name, unit="count", n=side.ledger.planned, reason=said
     )
@@ -54,6 +68,13 @@ def _judge_ledger(side: Side, name: str) -> GateResult:
         said = "no statement was planned"
     elif not ledger.balanced:
         said = f"{ledger.ended + ledger.unknown:,} ends for {ledger.planned:,} planned statements"
+    elif side.fidelity.continued:
+        outcome = Outcome.INCONCLUSIVE
+        gone = ledger.unknown + ledger.cancelled
+        said = (
+            f"{_lost(side)}, and {fmt.plural(gone, 'statement')} of {ledger.planned:,} "
+            "with it; the rest was replayed to the end, which is too little for a GO"
+        )
     elif ledger.unknown:
         said = f"{fmt.plural(ledger.unknown, 'statement')} of {ledger.planned:,} left no trace"
     else:
@@ -78,8 +99,14 @@ def _judge_limit(side: Side, name: str, limit: float, prefix: str) -> GateResult
             f"{_WORDS[name]}: {fmt.amount(observed, unit)}, must be "
             f"{'at most' if most else 'at least'} {fmt.amount(limit, unit)}"
         )
+        if not met and not most and side.fidelity.ended_by in _ENDS:
+            said += f"; {_ENDS[side.fidelity.ended_by]}"
     full = f"{prefix}.{name}"
     return GateResult(
         id=full, verdict=outcome, metric=full, unit=unit, n=side.ledger.planned, reason=said,
         observed=observed, limit=limit, side=VALIDITY[name],
     )  # fmt: skip
+
+
+def _lost(side: Side) -> str:
+    return f"{side.fidelity.workers_lost} of {fmt.plural(side.fidelity.workers, 'worker')} lost"

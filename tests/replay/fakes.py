@@ -14,8 +14,9 @@ from replay.target.wire import Answer, LoginFailed, WaiterFactory
 class ScriptedConnection:
     """Answers each statement as its text says: `sleep 0.1`, `fail 42P01`, `hang`, or at once."""
 
-    def __init__(self, log: list[tuple[int, str]]) -> None:
+    def __init__(self, log: list[tuple[int, str]], *, cancel_s: float) -> None:
         self._log = log
+        self._cancel_s = cancel_s
         self._stopped = Event()
         self.closed = False
 
@@ -34,6 +35,8 @@ class ScriptedConnection:
         return Answer(now_ns, now_ns, 1)
 
     def cancel(self) -> None:
+        sleep(self._cancel_s)
+        self._log.append((time.monotonic_ns(), "cancelled"))
         self._stopped.set()
 
     def sever(self) -> None:
@@ -44,19 +47,35 @@ class ScriptedConnection:
 
 
 class ScriptedTarget:
-    """Opens scripted connections; the first `refuse` logins fail with `sqlstate`."""
+    """Opens scripted connections whose cancellations take `cancel_s`.
 
-    def __init__(self, *, refuse: int = 0, sqlstate: str = "53300") -> None:
+    The first `refuse` logins fail with `sqlstate`, the first `silent` ones get no answer for
+    `silence_s`.
+    """
+
+    def __init__(
+        self,
+        *,
+        refuse: int = 0,
+        sqlstate: str = "53300",
+        silent: int = 0,
+        silence_s: float = 60,
+        cancel_s: float = 0,
+    ) -> None:
         self.sent: list[tuple[int, str]] = []
         self.logins = 0
         self.connections: list[ScriptedConnection] = []
         self._refuse = refuse
         self._sqlstate = sqlstate
+        self._silent, self._silence_s = silent, silence_s
+        self._cancel_s = cancel_s
 
     def connect(self, wait: WaiterFactory) -> ScriptedConnection:
         self.logins += 1
         if self.logins <= self._refuse:
             raise LoginFailed("no", sqlstate=self._sqlstate)
-        connection = ScriptedConnection(self.sent)
+        if self.logins <= self._silent:
+            sleep(self._silence_s)
+        connection = ScriptedConnection(self.sent, cancel_s=self._cancel_s)
         self.connections.append(connection)
         return connection

@@ -20,9 +20,13 @@ def write_workload(
     said: list[tuple[float, str, str]],
     *,
     kind: str | None = None,
+    duration_us: int = 1_000,
     unsupported: tuple[str, ...] = (),
 ) -> Workload:
-    """A workload of `(second, session, sql)`; `kind` overrides what parsing would say."""
+    """A workload of `(second, session, sql)`; `kind` overrides what parsing would say.
+
+    Each statement took `duration_us` on 1.0.
+    """
     seq: dict[str, int] = {}
     rows: list[dict[str, object]] = []
     with WorkloadWriter(path) as writer:
@@ -35,7 +39,7 @@ def write_workload(
                     "session_id": session_id,
                     "seq": seq[session_id],
                     "started_at": EPOCH_US + round(second * 1e6),
-                    "duration_us": 1_000,
+                    "duration_us": duration_us,
                     "kind": kind or parsed,
                     "template_id": found.template_id,
                     "sql": sql,

@@ -215,6 +215,42 @@ def test_a_login_that_stays_refused_is_the_statements_error(tmp_path: Path) -> N
     assert all(sample["sent_us"] is None for sample in played.samples)
 
 
+def test_draining_does_not_wait_for_a_login_that_gets_no_answer(tmp_path: Path) -> None:
+    said = [(0.0, "a", "now"), (0.1, "a", "now"), (0.1, "b", "now"), (60.0, "b", "later")]
+    began_s = time.monotonic()
+    played = play(tmp_path, said, target=ScriptedTarget(silent=2), drain_after_s=0.3)
+    assert time.monotonic() - began_s < 10
+    assert statuses(played) == ["cancelled"] * 4
+    assert played.ledger.balanced
+
+
+def test_statements_due_while_a_login_gets_no_answer_share_its_fate(tmp_path: Path) -> None:
+    said = [(n / 10, "a", "now") for n in (0, 1, 2, 20)]
+    target = ScriptedTarget(silent=1)
+    played = play(tmp_path, said, target=target, dials=Dials(statement_timeout_s=1))
+    assert statuses(played) == ["error", "error", "error", "ok"]
+    assert {sample["sqlstate"] for sample in played.samples[:3]} == {"08001"}
+    assert target.logins == 2
+
+
+def test_logins_that_wait_for_the_target_hold_up_no_others(tmp_path: Path) -> None:
+    said = [(n / 100, f"s{n}", "now") for n in range(150)]
+    played = play(tmp_path, said, target=ScriptedTarget(silent=150, silence_s=3))
+    assert statuses(played) == ["ok"] * 150
+    # All of the three seconds is the target's: the session was ready when its login was answered.
+    assert min(sample["ready_us"] - sample["due_us"] for sample in played.samples) > 2_000_000
+    lag_us = [sample["sent_us"] - sample["ready_us"] for sample in played.samples]
+    assert max(lag_us) < 1_000_000
+
+
+def test_a_cancellation_that_comes_late_does_not_meet_the_next_statement(tmp_path: Path) -> None:
+    said = [(0.0, "a", "sleep 0.4"), (0.1, "a", "now")]
+    target = ScriptedTarget(cancel_s=1)
+    played = play(tmp_path, said, target=target, dials=Dials(statement_timeout_s=0.2))
+    assert statuses(played) == ["ok", "ok"]
+    assert [text for _, text in target.sent] == ["sleep 0.4", "cancelled", "now"]
+
+
 def test_clones_are_told_apart(tmp_path: Path) -> None:
     played = play(tmp_path, [(0.0, "a", "now")], dials=Dials(scale=3))
     assert [sample["session_id"] for sample in played.samples] == ["a", "a#1", "a#2"]

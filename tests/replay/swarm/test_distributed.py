@@ -30,8 +30,8 @@ from replay.workload import Workload
 from reports.cli import fourstep
 from reports.report import write_report
 from tests.aws import REGION
+from tests.locusts import BOUND_S, LOCUSTFILE, free_port, wait_for
 from tests.replay.planned import write_workload
-from tests.replay.swarm.test_replay import BOUND_S, LOCUSTFILE, free_port, wait_for
 
 OTHER_CLOCK = """
 import time
@@ -134,17 +134,10 @@ def workload(tmp_path: Path) -> Workload:
 
 
 @pytest.fixture
-def long(tmp_path: Path) -> Workload:
+def ten_seconds(tmp_path: Path) -> Workload:
     """Ten seconds, in which every session lasts."""
     said = [(n / 20, f"s{n % 8}", f"SELECT {n}") for n in range(200)]
-    return write_workload(tmp_path / "long", said)
-
-
-@pytest.fixture
-def endless(tmp_path: Path) -> Workload:
-    """Ten minutes, beyond any test."""
-    said = [(n / 10, f"s{n % 20}", f"SELECT {n}") for n in range(6_000)]
-    return write_workload(tmp_path / "endless", said)
+    return write_workload(tmp_path / "ten", said)
 
 
 @pytest.fixture
@@ -258,10 +251,10 @@ def test_another_fourstep_is_refused(swarm: Swarm, workload: Workload, tmp_path:
 
 
 def test_a_late_worker_disturbs_nothing(
-    swarm: Swarm, long: Workload, embedded_empty: EmbeddedServer, tmp_path: Path
+    swarm: Swarm, ten_seconds: Workload, embedded_empty: EmbeddedServer, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    options = ["--workload", str(long.path), "--host", embedded_empty.url()]
+    options = ["--workload", str(ten_seconds.path), "--host", embedded_empty.url()]
     swarm.start_master(*options, "--run-dir", str(run))
     for _ in range(2):
         swarm.start_worker()
@@ -311,9 +304,9 @@ def send_junk(socket: zmq.Socket[bytes], *names: str) -> None:
                 socket.send(message(kind, data, name))
 
 
-def test_strangers_change_nothing(swarm: Swarm, long: Workload, tmp_path: Path) -> None:
+def test_strangers_change_nothing(swarm: Swarm, ten_seconds: Workload, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    options = ["--workload", str(long.path), "--host", "null:", "--run-dir", str(run)]
+    options = ["--workload", str(ten_seconds.path), "--host", "null:", "--run-dir", str(run)]
     swarm.start_master(*options)
     with stranger(swarm.port, b"first") as first, stranger(swarm.port, b"second") as second:
         send_junk(first, "first")
@@ -347,10 +340,10 @@ MOMENTS: dict[str, Callable[[Path], bool]] = {
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_killed_master_leaves_a_readable_run(
-    moment: str, swarm: Swarm, workload: Workload, endless: Workload, tmp_path: Path
+    moment: str, swarm: Swarm, workload: Workload, long: Workload, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    replayed = workload if moment == "closing" else endless
+    replayed = workload if moment == "closing" else long
     swarm.start_master("--workload", str(replayed.path), "--host", "null:", "--run-dir", str(run))
     for _ in range(2):
         swarm.start_worker()
@@ -365,12 +358,12 @@ def test_a_killed_master_leaves_a_readable_run(
         assert names == ["w0.parquet", "w1.parquet"]
         assert Run(run).ledger().unknown == 0
         assert Run(run).ledger().cancelled > 5_000
-        assert_cut_off(run, tmp_path / "again", planned=len(endless))
+        assert_cut_off(run, tmp_path / "again", planned=len(long))
 
 
-def test_a_killed_run_without_workers_is_readable(long: Workload, tmp_path: Path) -> None:
+def test_a_killed_run_without_workers_is_readable(ten_seconds: Workload, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    options = ["--headless", "--workload", str(long.path), "--host", "null:"]
+    options = ["--headless", "--workload", str(ten_seconds.path), "--host", "null:"]
     machine = Machine(tmp_path / "m", "-f", str(LOCUSTFILE), *options, "--run-dir", str(run))
     try:
         wait_for(lambda: samples_flow(run))
@@ -392,10 +385,12 @@ def assert_cut_off(run: Path, out: Path, *, planned: int) -> None:
 
 
 def test_a_master_that_is_busy_for_six_seconds_is_waited_for(
-    swarm: Swarm, long: Workload, tmp_path: Path
+    swarm: Swarm, ten_seconds: Workload, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    swarm.start_master("--workload", str(long.path), "--host", "null:", "--run-dir", str(run))
+    swarm.start_master(
+        "--workload", str(ten_seconds.path), "--host", "null:", "--run-dir", str(run)
+    )
     for _ in range(2):
         swarm.start_worker()
     wait_for(lambda: samples_flow(run))

@@ -61,6 +61,7 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     (messages.ASSIGN, {"dials": Dials().as_json() | {"other": 1}}),
     (messages.READY, {"shard": "0"}),
     (messages.READY, {"error": b"bytes"}),
+    (messages.READY, {"error": "no", "exit_code": 77}),
     (messages.GO, {"zero_epoch_s": float("nan")}),
     (messages.GO, {"zero_epoch_s": float("inf")}),
     (messages.DRAIN, {"grace_s": -0.1}),

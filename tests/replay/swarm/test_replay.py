@@ -2,126 +2,41 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import resource
 import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.parse
-import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
 
 from replay.inspect import as_text, inspect
 from replay.run import Run
 from replay.target.embedded import EmbeddedServer
 from replay.workload import Workload
+from reports.verdict import Answer
+from tests.locusts import (
+    BOUND_S,
+    Ended,
+    assert_balanced,
+    ended,
+    ended_at,
+    failed,
+    free_port,
+    judged,
+    locust,
+    no_statement_is_left,
+    ports,
+    post,
+    replay,
+    wait_for,
+    wait_for_samples,
+)
 from tests.replay.planned import write_workload
 
-LOCUSTFILE = Path(__file__).parents[3] / "locustfiles" / "replay.py"
-BOUND_S = 60
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ended:
-    code: int
-    text: str
-    run: Run
-
-    @property
-    def ledger(self) -> dict[str, Any]:
-        ledger: dict[str, Any] = self.run.document["ledger"]
-        return ledger
-
-
-@contextmanager
-def locust(
-    tmp_path: Path,
-    *options: str,
-    headless: bool = True,
-    before: Callable[[], None] | None = None,
-    environment: dict[str, str] | None = None,
-) -> Iterator[subprocess.Popen[str]]:
-    """Locust on our locustfile, killed with all its children if the test gives up."""
-    command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--only-summary"]
-    command += ["--headless"] if headless else ["--web-host", "127.0.0.1"]
-    command += ["--run-dir", str(tmp_path / "run"), *options]
-    process = subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        env={**os.environ, **(environment or {})},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        preexec_fn=before,
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
-
-
-def ended(process: subprocess.Popen[str], tmp_path: Path) -> Ended:
-    text, _ = process.communicate(timeout=BOUND_S)
-    return Ended(code=process.returncode, text=text, run=Run(tmp_path / "run"))
-
-
-def replay(tmp_path: Path, *options: str, **how: Any) -> Ended:
-    with locust(tmp_path, *options, **how) as process:
-        return ended(process, tmp_path)
-
-
-def failed(tmp_path: Path, *options: str, **how: Any) -> tuple[int, str]:
-    with locust(tmp_path, *options, **how) as process:
-        text, _ = process.communicate(timeout=BOUND_S)
-        return process.returncode, text
-
-
-def assert_balanced(result: Ended, planned: int) -> None:
-    """planned = ok + error + …, in run.json and in as many rows of samples."""
-    ledger = result.ledger
-    assert ledger["planned"] == planned
-    ends = [ledger[name] for name in ("ok", "error", "timeout", "cancelled", "unknown")]
-    assert planned == sum(ends) + sum(ledger["skipped"].values())
-    assert result.run.samples().num_rows == planned
-    assert result.run.ledger().as_json() == ledger
-
-
-@pytest.fixture
-def short(tmp_path: Path) -> Workload:
-    """Two seconds: 40 statements in 8 sessions, one in ten on a table that is not there."""
-    said = [
-        (n / 20, f"s{n % 8}", "SELECT * FROM missing" if n % 10 == 9 else f"SELECT {n}")
-        for n in range(40)
-    ]
-    return write_workload(tmp_path / "short", said)
-
-
-@pytest.fixture
-def long(tmp_path: Path) -> Workload:
-    """Ten minutes, far beyond any test: one statement a tenth of a second, some that take long."""
-    said = [
-        (n / 10, f"s{n % 20}", "SELECT pg_sleep(300)" if n == 5 else f"SELECT {n}")
-        for n in range(6_000)
-    ]
-    return write_workload(tmp_path / "long", said)
+ALONE_AND_NOT = {"alone": (), "workers": ("--processes", "2")}
 
 
 def test_all_of_a_workload_is_replayed(
@@ -206,62 +121,78 @@ def test_copies_ask_the_server_with_other_values(mode: str, tmp_path: Path) -> N
     assert words in as_text(inspect(tmp_path / "run"))
 
 
+@pytest.mark.parametrize("processes", ALONE_AND_NOT.values(), ids=ALONE_AND_NOT.keys())
 def test_run_time_ends_a_run_cleanly(
-    long: Workload, embedded_empty: EmbeddedServer, tmp_path: Path
+    processes: tuple[str, ...], long: Workload, embedded_empty: EmbeddedServer, tmp_path: Path
 ) -> None:
     options = ["--workload", str(long.path), "--host", embedded_empty.url()]
-    result = replay(tmp_path, *options, "-t", "2s")
+    result = replay(tmp_path, *options, *ports(), *processes, "-t", "2s")
     assert result.code == 0, result.text
     assert_balanced(result, 6_000)
     assert result.run.document["ended_by"] == "run-time"
     assert result.ledger["cancelled"] > 5_000
     assert result.ledger["ok"] > 5
     assert no_statement_is_left(embedded_empty)
+    verdict = judged(result)
+    assert verdict.verdict is Answer.INVALID
+    assert "the run ended early, at the time given with -t" in verdict.reason
 
 
-@pytest.mark.parametrize("processes", [(), ("--processes", "2")], ids=["alone", "workers"])
-def test_ctrl_c_ends_a_run_cleanly(
-    processes: tuple[str, ...], long: Workload, embedded_empty: EmbeddedServer, tmp_path: Path
+# A terminal signals every process of its group, so does systemd; Docker signals the first.
+SIGNALS: dict[str, tuple[tuple[str, ...], signal.Signals, Callable[[int, int], None]]] = {
+    "Ctrl-C alone": ((), signal.SIGINT, os.killpg),
+    "Ctrl-C and workers": (("--processes", "2"), signal.SIGINT, os.killpg),
+    "SIGTERM alone": ((), signal.SIGTERM, os.kill),
+    "SIGTERM to the master": (("--processes", "2"), signal.SIGTERM, os.kill),
+    "SIGTERM to all": (("--processes", "2"), signal.SIGTERM, os.killpg),
+}
+
+
+@pytest.mark.parametrize(("processes", "number", "send"), SIGNALS.values(), ids=SIGNALS.keys())
+def test_a_signal_ends_a_run_cleanly(
+    processes: tuple[str, ...],
+    number: signal.Signals,
+    send: Callable[[int, int], None],
+    long: Workload,
+    embedded_empty: EmbeddedServer,
+    tmp_path: Path,
 ) -> None:
     options = ["--workload", str(long.path), "--host", embedded_empty.url()]
     with locust(tmp_path, *options, *ports(), *processes) as process:
         wait_for_samples(tmp_path)
-        # A terminal signals every process of its group.
-        os.killpg(process.pid, signal.SIGINT)
+        send(process.pid, number)
         result = ended(process, tmp_path)
     assert result.code == 130, result.text
     assert "Traceback" not in result.text
     assert_balanced(result, 6_000)
     assert result.run.document["ended_by"] == "interrupted"
     assert result.ledger["ok"] > 0
+    assert not result.ledger["unknown"]
     assert no_statement_is_left(embedded_empty)
+    verdict = judged(result)
+    assert verdict.verdict is Answer.INVALID
+    assert "the run was interrupted by Ctrl-C or SIGTERM" in verdict.reason
 
 
-def test_sigterm_ends_a_run_cleanly(
-    long: Workload, embedded_empty: EmbeddedServer, tmp_path: Path
-) -> None:
-    with locust(tmp_path, "--workload", str(long.path), "--host", embedded_empty.url()) as process:
-        wait_for_samples(tmp_path)
-        process.terminate()
-        result = ended(process, tmp_path)
-    assert result.code == 130, result.text
-    assert_balanced(result, 6_000)
-    assert result.run.document["ended_by"] == "interrupted"
-
-
+@pytest.mark.parametrize("processes", ALONE_AND_NOT.values(), ids=ALONE_AND_NOT.keys())
 def test_the_web_page_starts_and_stops_runs(
-    short: Workload, long: Workload, embedded_empty: EmbeddedServer, tmp_path: Path
+    processes: tuple[str, ...],
+    short: Workload,
+    long: Workload,
+    embedded_empty: EmbeddedServer,
+    tmp_path: Path,
 ) -> None:
     port = free_port()
     options = ["--workload", str(long.path), "--web-port", str(port)]
-    with locust(tmp_path, *options, headless=False) as process:
+    with locust(tmp_path, *options, *ports(), *processes, headless=False) as process:
         page = f"http://127.0.0.1:{port}"
         post(page + "/swarm", host=embedded_empty.url())
         wait_for_samples(tmp_path)
         post(page + "/stop")
-        first = Run(tmp_path / "run")
-        assert first.document["ended_by"] == "stopped"
-        assert_balanced(Ended(code=0, text="", run=first), 6_000)
+        first = Ended(code=0, text="", run=Run(tmp_path / "run"))
+        assert first.run.document["ended_by"] == "stopped"
+        assert_balanced(first, 6_000)
+        assert "the run was stopped early" in judged(first).reason
         post(
             page + "/swarm",
             host=embedded_empty.url(),
@@ -275,26 +206,6 @@ def test_the_web_page_starts_and_stops_runs(
         process.send_signal(signal.SIGINT)
         text, _ = process.communicate(timeout=BOUND_S)
     assert "Traceback" not in text
-
-
-def test_a_killed_worker_ends_the_run_as_lost(
-    long: Workload, embedded_empty: EmbeddedServer, tmp_path: Path
-) -> None:
-    options = ["--workload", str(long.path), "--host", embedded_empty.url()]
-    with locust(tmp_path, *options, *ports(), "--processes", "2") as process:
-        wait_for_samples(tmp_path)
-        time.sleep(1)
-        psutil.Process(process.pid).children()[0].kill()
-        result = ended(process, tmp_path)
-    assert result.code == 3, result.text
-    assert_balanced(result, 6_000)
-    assert result.run.document["ended_by"] == "worker-lost"
-    assert [worker["lost"] for worker in result.run.document["workers"]].count(True) == 1
-    # The lost worker's stream, the other's samples, and those of whom nothing is known.
-    suffixes = sorted(path.suffix for path in (tmp_path / "run" / "samples").iterdir())
-    assert suffixes == [".arrows", ".parquet", ".parquet"]
-    assert result.ledger["unknown"] > 0
-    assert result.ledger["cancelled"] > 0
 
 
 def test_a_full_disk_keeps_what_was_done(tmp_path: Path) -> None:
@@ -423,68 +334,3 @@ def lock_with_password(server: EmbeddedServer) -> None:
         session.execute("CREATE ROLE locked LOGIN PASSWORD 'the-word'")
         rules.write_text("local all locked scram-sha-256\nlocal all all trust\n")
         session.execute("SELECT pg_reload_conf()")
-
-
-def no_statement_is_left(server: EmbeddedServer) -> bool:
-    import psycopg
-
-    question = (
-        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'fourstep' "
-        "AND state = 'active'"
-    )
-    with psycopg.connect(server.url()) as session:
-        deadline_s = time.monotonic() + 5
-        while session.execute(question).fetchone() != (0,):
-            if time.monotonic() > deadline_s:
-                return False
-            time.sleep(0.1)
-            session.rollback()
-    return True
-
-
-def wait_for(happened: Callable[[], object], *, bound_s: float = 30) -> None:
-    deadline_s = time.monotonic() + bound_s
-    while not happened():
-        assert time.monotonic() < deadline_s, "it did not happen"
-        time.sleep(0.1)
-
-
-def wait_for_samples(tmp_path: Path) -> None:
-    """Return when every worker has written something beyond the schema."""
-
-    def written() -> bool:
-        streams = list((tmp_path / "run" / "samples").glob("*.arrows"))
-        return bool(streams) and all(stream.stat().st_size > 4_000 for stream in streams)
-
-    wait_for(written)
-
-
-def ended_at(path: Path) -> object:
-    document = path / "run.json"
-    return document.is_file() and json.loads(document.read_text())["ended_at"]
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def ports() -> list[str]:
-    """A master's port that no other test uses."""
-    port = str(free_port())
-    return ["--master-bind-port", port, "--master-port", port, "--master-bind-host", "127.0.0.1"]
-
-
-def post(url: str, **fields: str) -> None:
-    data = urllib.parse.urlencode(fields).encode()
-
-    def answered() -> bool:
-        try:
-            with urllib.request.urlopen(url, data=data, timeout=10) as response:
-                assert json.load(response)["success"], fields
-                return True
-        except OSError:
-            return False
-
-    wait_for(answered)

@@ -32,6 +32,12 @@ def test_what_is_recorded_holds_no_user_and_no_option() -> None:
     assert "hostaddr=127.0.0.1" in target.conninfo
 
 
+def test_a_network_that_is_cut_in_silence_is_noticed_unless_the_url_says_otherwise() -> None:
+    target = parse_target("postgresql://ann@127.0.0.1/d?keepalives_idle=7", statement_timeout_s=2)
+    assert "keepalives_idle=7 " in target.conninfo
+    assert "tcp_user_timeout=60000" in target.conninfo
+
+
 def test_sessions_are_read_only_and_limited_unless_told_otherwise() -> None:
     url = "postgresql://ann@127.0.0.1/d"
     reading = parse_target(url, statement_timeout_s=2).setup

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import gevent
 import pytest
@@ -144,3 +146,38 @@ def test_a_refused_login_has_a_state(embedded_empty: EmbeddedServer) -> None:
     with pytest.raises(LoginFailed) as failure:
         Wire(nobody.conninfo, wait=SocketWaiter)
     assert failure.value.sqlstate == "08001"
+
+
+REFUSALS = {
+    "the database system is starting up": "57P03",
+    "the database system is not yet accepting connections": "57P03",
+    "the database system is in recovery mode": "57P03",
+    'too many connections for role "database"': "53300",
+    "remaining connection slots are reserved for roles with the SUPERUSER attribute": "53300",
+    'password authentication failed for user "role"': "28P01",
+    'database "role" does not exist': "3D000",
+    "something else": "08001",
+}
+
+
+@pytest.mark.parametrize(("words", "sqlstate"), REFUSALS.items())
+def test_a_refusal_is_known_by_its_words_alone(words: str, sqlstate: str, tmp_path: Path) -> None:
+    # Of libpq's message the part before them names the socket.
+    directory = tmp_path / "role"
+    directory.mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(directory / ".s.PGSQL.5432"))
+        listener.listen()
+        refusing = gevent.get_hub().threadpool.spawn(_refuse, listener, words)
+        with pytest.raises(LoginFailed) as failure:
+            Wire(f"host={directory} user=u dbname=d", wait=SocketWaiter)
+        refusing.get(timeout=10)
+    assert failure.value.sqlstate == sqlstate
+
+
+def _refuse(listener: socket.socket, words: str) -> None:
+    listener.settimeout(10)
+    with listener.accept()[0] as client:
+        client.recv(1_000)
+        fields = b"SFATAL\0C00000\0M" + words.encode() + b"\0\0"
+        client.sendall(b"E" + (4 + len(fields)).to_bytes(4, "big") + fields)
