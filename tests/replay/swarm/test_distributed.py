@@ -161,13 +161,6 @@ def assert_all_ok(run: Run, planned: int) -> None:
     assert run.samples().num_rows == planned
 
 
-def assert_sessions_are_whole(run: Run) -> None:
-    by_session: dict[str, set[str]] = {}
-    for row in run.samples().to_pylist():
-        by_session.setdefault(row["session_id"], set()).add(row["worker"])
-    assert all(len(workers) == 1 for workers in by_session.values())
-
-
 def test_machines_that_share_only_s3_replay_one_workload(
     bucket: str, swarm: Swarm, workload: Workload, embedded_empty: EmbeddedServer, tmp_path: Path
 ) -> None:
@@ -248,23 +241,6 @@ def test_another_fourstep_is_refused(swarm: Swarm, workload: Workload, tmp_path:
     assert swarm.master.end() == 3, swarm.master.said
     assert re.search(r"error: worker `\S+` runs fourstep 9\.9, the master 0\.", swarm.master.said)
     assert Run(run).document["ended_by"] == "not-begun"
-
-
-def test_a_late_worker_disturbs_nothing(
-    swarm: Swarm, ten_seconds: Workload, embedded_empty: EmbeddedServer, tmp_path: Path
-) -> None:
-    run = tmp_path / "run"
-    options = ["--workload", str(ten_seconds.path), "--host", embedded_empty.url()]
-    swarm.start_master(*options, "--run-dir", str(run))
-    for _ in range(2):
-        swarm.start_worker()
-    wait_for(lambda: samples_flow(run))
-    swarm.start_worker()
-    assert swarm.master.end() == 0, swarm.master.said
-    assert "came too late for this run, and idles" in swarm.master.said
-    assert [worker["worker"] for worker in Run(run).document["workers"]] == ["w0", "w1"]
-    assert_all_ok(Run(run), 200)
-    assert_sessions_are_whole(Run(run))
 
 
 JUNK: list[Any] = [None, 7, "text", [1], {"run_id": 1}, {b"x": None}, {"state": {}}]
