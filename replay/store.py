@@ -52,7 +52,7 @@ def fetch(uri: str) -> Path:
         return Path(uri)
     prefix = Prefix(uri)
     files = prefix.files()
-    if not files.keys() & set(_LAST):
+    if not files.keys() & {"manifest.json", "run.json"}:
         hint = "name the prefix that holds manifest.json or run.json"
         raise Unreadable(f"`{uri}` is neither a workload nor a run", hint=hint)
     # Another artefact at the same place has other tags, and is another copy.

@@ -109,9 +109,7 @@ class Evidence:
         for code, number in zip(codes, numbers, strict=True):
             skipped[self.failures[code][1] or "unknown"] += int(number)
         del ended["skipped"]
-        ledger = Ledger(planned=self.run.planned, skipped=skipped, **ended)
-        ledger.unknown += max(0, ledger.planned - ledger.ended - ledger.unknown)
-        return ledger
+        return Ledger(planned=0, skipped=skipped, **ended).account_for(self.run.planned)
 
 
 def load(path: Path, *, baseline: Evidence | None = None) -> Evidence:
@@ -161,7 +159,9 @@ class _Samples:
     def __init__(self, run: Path) -> None:
         self.directory = run / "samples"
         self.files, streams = sample_files(run)
-        self.streams = [read_stream(path).select(_COLUMNS) for path in streams]
+        self.streams = [
+            pa.Table.from_batches(read_stream(path), SAMPLES).select(_COLUMNS) for path in streams
+        ]
 
     def column(self, name: str) -> pa.ChunkedArray:
         """One column over all files; texts as a dictionary."""

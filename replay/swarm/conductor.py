@@ -26,7 +26,7 @@ from replay.swarm import messages
 from replay.swarm.crew import Crew, Worker
 from replay.swarm.greeting import Clock, Greeting
 from replay.swarm.interrupts import Interrupts
-from replay.swarm.opening import OpenRun, open_run
+from replay.swarm.opening import OpenRun, in_words, open_run
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -60,7 +60,6 @@ class Conductor:
         self._crew = Crew()
         self.greeting = Greeting(self._runner, expected=self._options.expect_workers or 1)
         self._since_s = 0.0
-        self._zero_s = 0.0
         self._progress = Progress()
         self._ended_by = "done"
         self._ended = Event()
@@ -71,6 +70,7 @@ class Conductor:
         self._runner.register_message(messages.READY, self._on_ready)
         self._runner.register_message(messages.DONE, self._on_done)
         environment.events.worker_connect.add_listener(self._on_connect)
+        self._runner.register_message(messages.LIVE, self._on_live)
 
     @property
     def worker_count(self) -> int:
@@ -108,14 +108,14 @@ class Conductor:
             self._assign(opened, clocks)
 
     def _on_connect(self, *, client_id: str, **_: object) -> None:
-        # Before it is assigned, a run still greets who comes.
         if len(self._crew) and self.state is not State.ENDED and client_id not in self._crew:
             logger.warning("worker `%s` came too late for this run, and idles", client_id)
 
     def _assign(self, run: OpenRun, clocks: Mapping[str, Clock]) -> None:
         self._crew = Crew(clocks)
         workers = len(self._crew)
-        logger.info("run %s: %s, %d worker(s)", run.run_id, run.timetable.in_words, workers)
+        words = in_words(run.plan.timetable, run.dials)
+        logger.info("run %s: %s, %d worker(s)", run.run_id, words, workers)
         for worker in self._crew:
             assignment = run.assignment(shard=worker.shard, shards=workers)
             self._send(messages.ASSIGN, assignment, worker)
@@ -186,7 +186,7 @@ class Conductor:
         if self._crew.ready:
             zero_epoch_s = time.time() + LEAD_S
             self._enter(State.PLAYING)
-            self._zero_s = time.monotonic() + LEAD_S
+            self.run.board.zero_s = time.monotonic() + LEAD_S
             for worker in self._crew:
                 by_its_clock = zero_epoch_s + worker.clock.offset_us / 1e6
                 go = {"run_id": self.run.run_id, "zero_epoch_s": by_its_clock}
@@ -220,22 +220,22 @@ class Conductor:
         if data["failure"]:
             self.drain("disk-full")
 
+    def _on_live(self, *, msg: Any, **_: object) -> None:  # noqa: ANN401  Locust's message
+        data = messages.checked(messages.LIVE, msg.data)
+        worker = self._sender(msg, data)
+        if data is not None and worker is not None and self.run is not None:
+            self.run.board.take(worker.shard, data)
+
     def _sender(self, msg: Any, data: Mapping[str, Any] | None) -> Worker | None:  # noqa: ANN401
         if data is None or self.run is None or data["run_id"] != self.run.run_id:
             return None
         return self._crew.sender(str(msg.node_id), data["shard"])
 
     def _show_progress(self) -> None:
-        if self.run is None or not self._options.no_tables:
-            return
-        total = self._environment.stats.total
-        length_s = self.run.timetable.length_us / 1e6
-        elapsed_s = max(0.0, time.monotonic() - self._zero_s)
-        self._progress(
-            f"{min(1.0, elapsed_s / (length_s or 1)):.0%} {elapsed_s:.0f} of {length_s:.0f} s, "
-            f"{total.num_requests:,} of {self.run.timetable.statements:,} statements ended, "
-            f"{total.num_failures:,} errors"
-        )
+        options = self._options
+        tables = (options.headless or options.print_stats) and not options.only_summary
+        if self.run is not None and (options.no_tables or not tables):
+            self._progress(self.run.board.line())
 
     def _notice_lost(self) -> None:
         clients = getattr(self._runner, "clients", None)

@@ -95,13 +95,11 @@ class Greeting:
     def meet(self, run_id: str, goes_on: Callable[[], bool]) -> dict[str, Clock]:
         """The clocks of those who answered, by client id, once all have or patience ends.
 
-        Asks no further when it does not go on.
-
         Raises:
             UndecidedRun: nobody answers, or a worker is another fourstep.
         """
         self._run_id, self._clocks, self._refusal = run_id, {}, None
-        if self.client_ids == [LOCAL]:
+        if not hasattr(self._runner, "clients"):
             return {LOCAL: Clock()}
         began_s = time.monotonic()
         answered: dict[str, Clock] = {}

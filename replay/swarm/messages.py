@@ -10,8 +10,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from replay.dials import Dials
 from replay.errors import ExitCode, UsageError
-from replay.timetable import Dials
+from replay.live import GAUGES
 
 PING = "fourstep_ping"
 """master → worker: `run_id, number`"""
@@ -25,6 +26,8 @@ GO = "fourstep_go"
 """master → worker: `run_id, zero_epoch_s`, by the worker's clock"""
 DRAIN = "fourstep_drain"
 """master → worker: `run_id, grace_s`"""
+LIVE = "fourstep_live"
+"""worker → master, once a second: `run_id, shard, due, in_flight, open_sessions, counts`"""
 DONE = "fourstep_done"
 """worker → master: `run_id, shard` and the fields of `workers` in run.json"""
 
@@ -84,6 +87,12 @@ _FIELDS: dict[str, dict[str, Check]] = {
     },
     GO: _RUN | {"zero_epoch_s": _number},
     DRAIN: _RUN | {"grace_s": _number},
+    LIVE: _SHARD
+    | {
+        **dict.fromkeys(GAUGES, _count),
+        # What is in it shows when it is unpacked.
+        "counts": lambda value: isinstance(value, list),
+    },
     DONE: _SHARD
     | {
         **dict.fromkeys(("statements", "rows_written", "varied"), _count),

@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import gevent
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from gevent.event import Event
 
+from replay.dials import Dials
 from replay.engine import Engine
 from replay.errors import ExitCode, FourstepError, Unreadable, describe
-from replay.offsets import Ints
+from replay.live import Feed
 from replay.plan import find_plan
 from replay.samples import Planned, SampleStream
 from replay.store import Prefix, fetch, is_remote, staged
@@ -30,7 +32,7 @@ from replay.swarm.greeting import VERSIONS
 from replay.swarm.interrupts import Interrupts
 from replay.swarm.statistics import Label, Statistics, labels_of
 from replay.target.target import parse_target
-from replay.timetable import Dials, Timetable, shard_of_sessions
+from replay.timetable import Timetable, shard_of_sessions
 from replay.variation import Variation
 from replay.waiter import in_thread
 from replay.workload import Workload, coded
@@ -102,6 +104,8 @@ class Player:
             # A thread of its own: heartbeats go on while a large workload is read.
             shard = in_thread(lambda: _load(data, self._stage))
             dials = Dials(**data["dials"])
+            statistics = Statistics(self._environment, shard.feed.codes, shard.labels)
+            self._feed = shard.feed
             self.engine = Engine(
                 shard.timetable,
                 shard.statements,
@@ -114,8 +118,9 @@ class Player:
                 dials=dials,
                 unsupported=shard.unsupported,
                 stream=shard.stream,
+                part=(data["shard"], data["shards"]),
                 variation=shard.variation,
-                on_rows=Statistics(self._environment, shard.codes, shard.labels).add,
+                on_rows=(shard.feed.count, statistics.add),
             )
             answer["statements"] = shard.timetable.statements
         except (FourstepError, OSError) as error:
@@ -130,8 +135,9 @@ class Player:
         if data is None or data["run_id"] != self._run_id or self.engine is None:
             return
         wait_s = data["zero_epoch_s"] - time.time()
-        self.engine.play(zero_ns=time.monotonic_ns() + round(wait_s * 1e9))
-        gevent.spawn(self._report_end, self.engine)
+        zero_ns = time.monotonic_ns() + round(wait_s * 1e9)
+        self.engine.play(zero_ns=zero_ns)
+        gevent.spawn(self._report, self.engine, zero_ns)
         if self._separate:
             # Ctrl-C reaches every process of a terminal: a worker drains, the master ends it.
             self._interrupts = Interrupts(partial(self.engine.drain, grace_s=0), signal.SIGINT)
@@ -155,10 +161,14 @@ class Player:
         self._environment.process_exit_code = int(ExitCode.UNDECIDED)
         self._runner.quit()
 
-    def _report_end(self, engine: Engine) -> None:
-        engine.finished.wait()
-        told = dict(engine.closing)
-        failure = engine.failure
+    def _report(self, engine: Engine, zero_ns: int) -> None:
+        ended = False
+        while not ended:
+            ended = engine.finished.wait(timeout=1)
+            live = {"run_id": self._run_id, "shard": self._shard, **engine.gauges}
+            live |= self._feed.take(now_us=(time.monotonic_ns() - zero_ns) // 1_000)
+            self._send(messages.LIVE, live)
+        told, failure = dict(engine.closing), engine.failure
         if is_remote(self._run_dir) and told.get("file"):
             name = f"samples/{told['file']}"
             try:
@@ -176,7 +186,7 @@ class Player:
                 "shard": self._shard,
                 "statements": engine.planned,
                 "varied": engine.variation.varied,
-                "max_lag_us": engine.max_lag_us,
+                "max_lag_us": self._feed.max_lag_us,
                 "cpu_p95": strain.cpu_p95,
                 "starved_p99_us": strain.starved_p99_us,
                 "starved_max_us": strain.starved_max_us,
@@ -197,9 +207,8 @@ class _Shard:
     stream: SampleStream
     variation: Variation
     unsupported: frozenset[str]
-    codes: Ints
+    feed: Feed
     labels: list[Label]
-    """Of Locust's statistics: a place in `labels` for each planned statement."""
 
 
 def _load(data: Mapping[str, Any], stage: Path) -> _Shard:
@@ -215,6 +224,9 @@ def _load(data: Mapping[str, Any], stage: Path) -> _Shard:
     timetable = whole.shard(shard_of_sessions(whole, data["shards"]) == data["shard"])
     templates = coded(statements["template_id"])
     labels = labels_of(workload)
+    groups = list(dict.fromkeys(labels.values()))
+    code = [groups.index(labels[each]) for each in templates.dictionary.to_pylist()]
+    codes = np.array(code, np.int32)[templates.indices.to_numpy()[timetable.row]]
     return _Shard(
         timetable=timetable,
         statements=statements,
@@ -227,8 +239,8 @@ def _load(data: Mapping[str, Any], stage: Path) -> _Shard:
             statements, timetable, dials, dialect=str(workload.manifest["dialect"])
         ),
         unsupported=_unsupported_templates(workload),
-        codes=templates.indices.to_numpy()[timetable.row],
-        labels=[labels[template_id] for template_id in templates.dictionary.to_pylist()],
+        feed=Feed(timetable, statements, codes, len(groups)),
+        labels=groups,
     )
 
 

@@ -13,7 +13,7 @@ from locust.rpc import zmqrpc
 from locust.runners import MasterRunner, WorkerRunner
 
 from replay.errors import ExitCode, FourstepError, describe
-from replay.swarm import conductor, doorman, opening, options, player
+from replay.swarm import conductor, doorman, opening, options, page, player
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -63,6 +63,8 @@ def _init(environment: Environment, **_: Any) -> None:  # noqa: ANN401  Locust's
         conducting = _conductors[id(environment)] = conductor.Conductor(environment)
         if isinstance(environment.runner, MasterRunner):
             doorman.watch_door(environment.runner, knows=conducting.greeting.knows)
+        if environment.web_ui is not None:
+            page.add_tabs(environment.web_ui, conducting)
 
 
 def _dry_run(environment: Environment, parsed: Namespace) -> NoReturn:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from replay.dials import Dials
 from replay.swarm import messages
-from replay.timetable import Dials
 
 SHA256 = "0123456789abcdef" * 4
 GOOD: dict[str, dict[str, Any]] = {
@@ -32,6 +32,14 @@ GOOD: dict[str, dict[str, Any]] = {
     messages.READY: {"run_id": "r-1", "shard": 0, "statements": 7},
     messages.GO: {"run_id": "r-1", "zero_epoch_s": 1_790_000_000.5},
     messages.DRAIN: {"run_id": "r-1", "grace_s": 0},
+    messages.LIVE: {
+        "run_id": "r-1",
+        "shard": 0,
+        "due": 9,
+        "in_flight": 1,
+        "open_sessions": 2,
+        "counts": [[0, 3], [1, 2]],
+    },
     messages.DONE: {
         "run_id": "r-1",
         "shard": 0,
@@ -65,6 +73,8 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     (messages.GO, {"zero_epoch_s": float("nan")}),
     (messages.GO, {"zero_epoch_s": float("inf")}),
     (messages.DRAIN, {"grace_s": -0.1}),
+    (messages.LIVE, {"counts": None}),
+    (messages.LIVE, {"due": -1}),
     (messages.DONE, {"rows_written": -1}),
     (messages.DONE, {"file": "../w0.parquet"}),
     (messages.DONE, {"file": "w0.parquet\n"}),
