@@ -99,10 +99,14 @@ class Conductor:
                 opened.close()
                 return
             self.run = opened
-            opened.begin()
+            opened.begin(workers=len(self.greeting.client_ids))
             clocks = self.greeting.meet(opened.run_id, lambda: self.state is State.OPENING)
         except (FourstepError, OSError) as error:
             self._fail(describe(error), getattr(error, "exit_code", ExitCode.UNREADABLE))
+            return
+        except Exception as error:
+            # Locust would only log it, and the run would never end.
+            self.abandon(error)
             return
         if self.state is State.OPENING:
             self._assign(opened, clocks)
@@ -116,6 +120,8 @@ class Conductor:
         workers = len(self._crew)
         words = in_words(run.plan.timetable, run.dials)
         logger.info("run %s: %s, %d worker(s)", run.run_id, words, workers)
+        for warning in (run.calibration or {}).get("warnings", []):
+            logger.warning("near what `fourstep calibrate` measured: %s", warning)
         for worker in self._crew:
             assignment = run.assignment(shard=worker.shard, shards=workers)
             self._send(messages.ASSIGN, assignment, worker)
@@ -207,6 +213,8 @@ class Conductor:
             self._fail(data["error"], ExitCode(data["exit_code"] or ExitCode.UNREADABLE))
             return
         worker.ready = True
+        loaded_s = time.monotonic() - self._since_s
+        logger.info("worker w%d is ready after %.1f s", worker.shard, loaded_s)
 
     def _on_done(self, *, msg: Any, **_: object) -> None:  # noqa: ANN401  Locust's message
         data = messages.checked(messages.DONE, msg.data)

@@ -7,24 +7,23 @@ worker is told anything.
 from __future__ import annotations
 
 import logging
-import platform
 import secrets
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import replay
 from replay.artefact import sha256_of, write_json
+from replay.calibration import compared
 from replay.demo.bundle import bundled_workload
 from replay.dials import Dials
 from replay.errors import FourstepError, Unreadable, UsageError
 from replay.plan import Plan, build_plan, write_plan
-from replay.run import SCHEMA_VERSION, Ledger, Run
+from replay.run import SCHEMA_VERSION, Ledger, Run, versions
 from replay.samples import RESERVES
 from replay.store import Prefix, fetch, is_remote, staged
 from replay.swarm.board import Board
@@ -38,8 +37,6 @@ from replay.waiter import in_thread
 from replay.workload import Workload
 
 logger = logging.getLogger(__name__)
-
-_REPORTED_VERSIONS = ("locust", "gevent", "psycopg", "pyarrow")
 
 
 @dataclass(kw_only=True)
@@ -61,6 +58,8 @@ class OpenRun:
     plan_files: TemporaryDirectory[str]
     board: Board
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    calibration: dict[str, Any] | None = None
+    """What one worker of this machine can do, and whether this run is near it."""
 
     def assignment(self, *, shard: int, shards: int) -> dict[str, Any]:
         """What one worker must know; the rest it computes."""
@@ -76,8 +75,10 @@ class OpenRun:
             "dials": self.dials.as_json(),
         }
 
-    def begin(self) -> None:
+    def begin(self, *, workers: int) -> None:
         """Make the directory and say that everything planned is still unknown."""
+        laid_out = _shape(self.plan.timetable, self.dials)
+        self.calibration = compared(self.target.kind, laid_out, workers=max(1, workers))
         self.path.mkdir(parents=True, exist_ok=True)
         planned = 0 if self.dials.endless else self.plan.timetable.statements
         self._write(Ledger(planned=planned, unknown=planned), workers=[], ended_by=None)
@@ -144,10 +145,7 @@ class OpenRun:
                 "schema_version": SCHEMA_VERSION,
                 "run_id": self.run_id,
                 "tool_version": replay.__version__,
-                "versions": {
-                    "python": platform.python_version(),
-                    **{name: version(name) for name in _REPORTED_VERSIONS},
-                },
+                "versions": versions(),
                 "workload": {
                     "uri": self.workload_uri,
                     "sha256": self.workload.sha256,
@@ -159,6 +157,7 @@ class OpenRun:
                 "ended_at": ended_at,
                 "ended_by": ended_by,
                 "timetable": _shape(self.plan.timetable, self.dials),
+                "calibration": self.calibration,
                 "workers": workers,
                 "variation": {
                     "mode": self.dials.vary,
