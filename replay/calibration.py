@@ -27,7 +27,9 @@ def this_machine() -> dict[str, Any]:
     return {"schema_version": SCHEMA_VERSION, "host": socket.gethostname(), "cpus": os.cpu_count()}
 
 
-def compared(kind: str, planned: Mapping[str, int], *, workers: int) -> dict[str, Any] | None:
+def compared(
+    kind: str, planned: Mapping[str, int | None], *, workers: int
+) -> dict[str, Any] | None:
     """The `calibration` object of run.json, with `warnings` where a run is near the ceiling.
 
     `planned` is the `timetable` object of run.json, `kind` the target's. None when this machine
@@ -42,7 +44,8 @@ def compared(kind: str, planned: Mapping[str, int], *, workers: int) -> dict[str
     if not this_machine().items() <= document.items():
         return None
     warnings = []
-    rate, sessions = (-(-planned[name] // workers) for name in ("peak_rate_per_s", "peak_sessions"))
+    peaks = (planned[name] or 0 for name in ("peak_rate_per_s", "peak_sessions"))
+    rate, sessions = (-(-peak // workers) for peak in peaks)
     if rate > NEAR * ceiling:
         warnings.append(f"{rate:,} statements/s a worker, and one reached {ceiling:,}/s")
     # Where nothing gave way, what was not tried is all that can be warned of.

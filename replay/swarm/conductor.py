@@ -25,7 +25,7 @@ from replay.progress import Progress
 from replay.swarm import messages
 from replay.swarm.crew import Crew, Worker
 from replay.swarm.interrupts import Interrupts
-from replay.swarm.opening import OpenRun, open_run
+from replay.swarm.opening import OpenRun, in_words, open_run
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -109,7 +109,8 @@ class Conductor:
     def _assign(self, run: OpenRun) -> None:
         self._crew = Crew(self._client_ids())
         workers = len(self._crew)
-        logger.info("run %s: %s, %d worker(s)", run.run_id, run.timetable.in_words, workers)
+        words = in_words(run.plan.timetable, run.dials)
+        logger.info("run %s: %s, %d worker(s)", run.run_id, words, workers)
         for warning in (run.calibration or {}).get("warnings", []):
             logger.warning("near what `fourstep calibrate` measured: %s", warning)
         for worker in self._crew:
@@ -225,11 +226,11 @@ class Conductor:
         if self.run is None or not self._options.no_tables:
             return
         total = self._environment.stats.total
-        length_s = self.run.timetable.length_us / 1e6
+        length_s = self.run.plan.timetable.length_us / 1e6
         elapsed_s = max(0.0, time.monotonic() - self._zero_s)
         self._progress(
             f"{min(1.0, elapsed_s / (length_s or 1)):.0%} {elapsed_s:.0f} of {length_s:.0f} s, "
-            f"{total.num_requests:,} of {self.run.timetable.statements:,} statements ended, "
+            f"{total.num_requests:,} of {self.run.plan.timetable.statements:,} statements ended, "
             f"{total.num_failures:,} errors"
         )
 

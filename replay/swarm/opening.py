@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from argparse import Namespace
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ import replay
 from replay.artefact import write_json
 from replay.calibration import compared
 from replay.demo.bundle import bundled_workload
+from replay.dials import Dials
 from replay.errors import Unreadable, UsageError
 from replay.plan import Plan, build_plan, write_plan
 from replay.run import SCHEMA_VERSION, Ledger, Run, versions
@@ -26,7 +28,7 @@ from replay.swarm.options import dials_of
 from replay.swarm.settle import Settlement, settle
 from replay.target.embedded import EmbeddedServer, open_embedded
 from replay.target.target import Target, parse_target, probe_target
-from replay.timetable import Dials, Timetable, shard_of_sessions
+from replay.timetable import Timetable, shard_of_sessions
 from replay.waiter import in_thread
 from replay.workload import Workload
 
@@ -49,11 +51,6 @@ class OpenRun:
     calibration: dict[str, Any] | None = None
     """What one worker of this machine can do, and whether this run is near it."""
 
-    @property
-    def timetable(self) -> Timetable:
-        """What is due when."""
-        return self.plan.timetable
-
     def assignment(self, *, shard: int, shards: int) -> dict[str, Any]:
         """What one worker must know; the rest it computes."""
         return {
@@ -70,10 +67,10 @@ class OpenRun:
 
     def begin(self, *, workers: int) -> None:
         """Make the directory and say that everything planned is still unknown."""
-        laid_out = self.timetable.as_json()
-        self.calibration = compared(self.target.kind, laid_out, workers=max(1, workers))
+        shape = _shape(self.plan.timetable, self.dials)
+        self.calibration = compared(self.target.kind, shape, workers=max(1, workers))
         (self.path / "samples").mkdir(parents=True, exist_ok=True)
-        planned = self.timetable.statements
+        planned = 0 if self.dials.endless else self.plan.timetable.statements
         self._write(Ledger(planned=planned, unknown=planned), workers=[], ended_by=None)
 
     def end(self, *, workers: list[dict[str, Any]], ended_by: str) -> Settlement:
@@ -81,7 +78,14 @@ class OpenRun:
         for reserve in (self.path / "samples").glob(RESERVES):
             # A worker that was killed could not give it back.
             reserve.unlink(missing_ok=True)
-        settlement = in_thread(lambda: settle(Run(self.path), self.plan))
+        lost = sum(
+            len(self.dials.users_of(worker["shard"], len(workers)))
+            for worker in workers
+            if worker["lost"] and self.dials.endless
+        )
+        settlement = in_thread(
+            lambda: settle(Run(self.path), self.plan, endless=self.dials.endless, lost=lost)
+        )
         self._write(settlement.ledger, workers=workers, ended_by=ended_by)
         return settlement
 
@@ -95,7 +99,7 @@ class OpenRun:
         self, ledger: Ledger, *, workers: list[dict[str, Any]], ended_by: str | None
     ) -> None:
         ended_at = None if ended_by is None else _iso(datetime.now(UTC))
-        copies = self.timetable.copies
+        copies = self.plan.timetable.copies
         varied = sum(worker["varied"] or 0 for worker in workers)
         write_json(
             self.path / "run.json",
@@ -114,7 +118,7 @@ class OpenRun:
                 "started_at": _iso(self.started_at),
                 "ended_at": ended_at,
                 "ended_by": ended_by,
-                "timetable": self.timetable.as_json(),
+                "timetable": _shape(self.plan.timetable, self.dials),
                 "calibration": self.calibration,
                 "workers": workers,
                 "variation": {
@@ -128,6 +132,26 @@ class OpenRun:
         )
 
 
+def in_words(timetable: Timetable, dials: Dials, *, part: tuple[int, int] = (0, 1)) -> str:
+    """What a user is told of a timetable, or of a worker's part of it, before a run."""
+    if dials.mode == "open":
+        return timetable.in_words
+    often = "again and again" if dials.endless else "once"
+    return (
+        f"{timetable.statements:,} statements in {timetable.sessions:,} sessions, of which "
+        f"{len(dials.users_of(*part)):,} connections draw {dials.draw} {often}"
+    )
+
+
+def _shape(timetable: Timetable, dials: Dials) -> Mapping[str, int | None]:
+    """The `timetable` object of run.json."""
+    if dials.mode == "open":
+        return timetable.as_json()
+    untimed = dict.fromkeys(("length_us", "peak_rate_per_s"), None)
+    sizes = {"statements": timetable.statements, "sessions": timetable.sessions}
+    return {**sizes, **untimed, "peak_sessions": dials.users}
+
+
 def dry_run(options: Namespace) -> str:
     """What a run with these options would replay; asks no target and writes nothing.
 
@@ -139,12 +163,13 @@ def dry_run(options: Namespace) -> str:
     workload, plan = _laid_out(options, dials)
     timetable = plan.timetable
     shards = max(options.processes or 0, options.expect_workers or 0, 1)
-    lines = [f"`{workload.path}`: {timetable.in_words}"]
+    lines = [f"`{workload.path}`: {in_words(timetable, dials)}"]
     if shards > 1:
         shard = shard_of_sessions(timetable, shards)
         for number in range(shards):
             part = timetable.shard(shard == number)
-            lines.append(f"worker {number + 1} of {shards}: {part.in_words}")
+            words = in_words(part, dials, part=(number, shards))
+            lines.append(f"worker {number + 1} of {shards}: {words}")
     return "\n".join(lines)
 
 
@@ -158,17 +183,6 @@ def _laid_out(options: Namespace, dials: Dials) -> tuple[Workload, Plan]:
             "the dials leave no statement to replay", hint="raise --scale, widen --from and --to"
         )
     return workload, plan
-
-
-def _written(plan: Plan, workload: Workload, run_dir: Path) -> TemporaryDirectory[str]:
-    run_dir.mkdir(parents=True, exist_ok=True)
-    files = TemporaryDirectory(prefix=".plan.", dir=run_dir.resolve())
-    try:
-        write_plan(plan, workload, Path(files.name))
-    except BaseException:
-        files.cleanup()
-        raise
-    return files
 
 
 def open_run(options: Namespace, *, host: str) -> OpenRun:
@@ -194,7 +208,7 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
             url, statement_timeout_s=dials.statement_timeout_s, writes=dials.writes
         )
         facts = probe_target(target)
-        files = in_thread(lambda: _written(plan, workload, path))
+        files = in_thread(lambda: write_plan(plan, workload, path))
     except BaseException:
         if server is not None:
             server.stop()

@@ -18,6 +18,7 @@ import gevent
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from replay.dials import Dials
 from replay.engine import Engine
 from replay.errors import FourstepError, Unreadable, describe
 from replay.offsets import Ints
@@ -27,7 +28,7 @@ from replay.swarm import messages
 from replay.swarm.interrupts import Interrupts
 from replay.swarm.statistics import Label, Statistics, labels_of
 from replay.target.target import parse_target
-from replay.timetable import Dials, Timetable, shard_of_sessions
+from replay.timetable import Timetable, shard_of_sessions
 from replay.variation import Variation
 from replay.waiter import in_thread
 from replay.workload import Workload, coded
@@ -92,6 +93,7 @@ class Player:
                 dials=dials,
                 unsupported=shard.unsupported,
                 stream=shard.stream,
+                part=(data["shard"], data["shards"]),
                 variation=shard.variation,
                 on_rows=Statistics(self._environment, shard.codes, shard.labels).add,
             )

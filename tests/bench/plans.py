@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from replay.dials import Dials
 from replay.marks import Marks
-from replay.plan import build_plan, read_plan, write_plan
+from replay.plan import build_plan, find_plan, write_plan
 from replay.synthetic import write_synthetic
-from replay.timetable import Dials, shard_of_sessions
+from replay.timetable import shard_of_sessions
 from replay.variation import Variation
 from replay.workload import Workload
 from tests.bench.ground import Ground
@@ -28,12 +29,11 @@ REPORT = (
 def plan(ground: Ground) -> None:
     """What a master and then each worker do before a run, with copies that vary."""
     workload, dials = Workload(ground.wide), Dials(scale=2)
-    directory = ground.directory / "plan"
-    directory.mkdir()
     began_s = time.monotonic()
-    write_plan(build_plan(workload, dials), workload, directory)
-    written_s = time.monotonic()
-    mapped = read_plan(directory)
+    laid_out = build_plan(workload, dials)
+    with write_plan(laid_out, workload, ground.directory / "plan") as files:
+        written_s = time.monotonic()
+        mapped = find_plan(Path(files), workload, dials)
     timetable = mapped.timetable.shard(shard_of_sessions(mapped.timetable, 2) == 0)
     texts = Variation(mapped.statements, timetable, dials, "postgres")
     Marks(mapped.statements, timetable.row, writes=False, unsupported=())
@@ -46,7 +46,7 @@ def plan(ground: Ground) -> None:
         chosen = np.flatnonzero(some)[:200_000].tolist()
         began_s = time.monotonic()
         for index in chosen:
-            texts.text(index)
+            texts.text(index, int(clone[index]))
         took_us = (time.monotonic() - began_s) / len(chosen) * 1e6
         say(f"for the text of each {what}", f"{took_us:.2f} µs")
 
