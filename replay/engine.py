@@ -14,12 +14,11 @@ from __future__ import annotations
 import logging
 import time
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import Any, cast
 
 import gevent
-import numpy as np
 import pyarrow as pa
 from gevent.event import Event
 
@@ -29,12 +28,9 @@ from replay.login import Connect, Logins
 from replay.marks import SKIP, Marks
 from replay.samples import (
     CANCELLED,
-    DUE_US,
     ERROR,
     NONE,
     OK,
-    READY_US,
-    SENT_US,
     SKIPPED,
     Notes,
     Rows,
@@ -77,11 +73,10 @@ class Engine:
         stream: SampleStream,
         variation: Variation,
         part: tuple[int, int] = (0, 1),
-        on_rows: OnRows = lambda rows, notes: None,
+        on_rows: Sequence[OnRows] = (),
     ) -> None:
         self.started = False
         self.finished = Event()
-        self.max_lag_us = 0
         self.strain = Strain()
         self.variation = variation
         self.failure: str | None = None
@@ -118,9 +113,9 @@ class Engine:
         return self._stream.rows if self._dials.endless else self._timetable.statements
 
     @property
-    def open_sessions(self) -> int:
-        """Sessions that have begun and not ended."""
-        return len(self._sessions)
+    def gauges(self) -> dict[str, int]:
+        """Statements sent and not answered, sessions that have begun and not ended."""
+        return {"in_flight": len(self._flights), "open_sessions": len(self._sessions)}
 
     def play(self, *, zero_ns: int) -> None:
         """Start; `zero_ns` is the run's zero on `time.monotonic_ns`, best in the near future."""
@@ -335,10 +330,8 @@ class Engine:
                 self.failure = f"samples cannot be written: {error}"
                 self.drain(grace_s=0)
             return
-        sent = rows[rows[:, SENT_US] != NONE]
-        lag_us = sent[:, SENT_US] - np.maximum(sent[:, DUE_US], sent[:, READY_US])
-        self.max_lag_us = max(self.max_lag_us, int(lag_us.max(initial=0)))
-        self._on_rows(rows, notes)
+        for tell in self._on_rows:
+            tell(rows, notes)
 
     def _close(self) -> None:
         for _ in range(2):

@@ -41,6 +41,9 @@ class Flights:
         self._flights: set[Flight] = set()
         self._recalled = False
 
+    def __len__(self) -> int:
+        return len(self._flights)
+
     def start(self, flight: Flight, sent_ns: int) -> None:
         """A statement was sent; `end` must follow."""
         flight.deadline_ns = sent_ns + self._timeout_ns

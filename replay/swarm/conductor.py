@@ -59,7 +59,6 @@ class Conductor:
         self._runner = cast(Any, environment.runner)
         self._crew = Crew()
         self._since_s = 0.0
-        self._zero_s = 0.0
         self._progress = Progress()
         self._ended_by = "done"
         self._ended = Event()
@@ -69,6 +68,7 @@ class Conductor:
         self.state = State.IDLE
         self._runner.register_message(messages.READY, self._on_ready)
         self._runner.register_message(messages.DONE, self._on_done)
+        self._runner.register_message(messages.LIVE, self._on_live)
 
     @property
     def worker_count(self) -> int:
@@ -183,7 +183,7 @@ class Conductor:
         if self._crew.ready:
             zero = {"run_id": self.run.run_id, "zero_epoch_s": time.time() + LEAD_S}
             self._enter(State.PLAYING)
-            self._zero_s = time.monotonic() + LEAD_S
+            self.run.board.zero_s = time.monotonic() + LEAD_S
             for worker in self._crew:
                 self._send(messages.GO, zero, worker)
         elif time.monotonic() - self._since_s > LOAD_TIMEOUT_S:
@@ -217,22 +217,22 @@ class Conductor:
         if data.get("failure"):
             self.drain("disk-full")
 
+    def _on_live(self, *, msg: Any, **_: object) -> None:  # noqa: ANN401  Locust's message
+        data = messages.checked(messages.LIVE, msg.data)
+        worker = self._sender(msg, data)
+        if data is not None and worker is not None and self.run is not None:
+            self.run.board.take(worker.shard, data)
+
     def _sender(self, msg: Any, data: Mapping[str, Any] | None) -> Worker | None:  # noqa: ANN401
         if data is None or self.run is None or data["run_id"] != self.run.run_id:
             return None
         return self._crew.sender(str(msg.node_id), data["shard"])
 
     def _show_progress(self) -> None:
-        if self.run is None or not self._options.no_tables:
-            return
-        total = self._environment.stats.total
-        length_s = self.run.plan.timetable.length_us / 1e6
-        elapsed_s = max(0.0, time.monotonic() - self._zero_s)
-        self._progress(
-            f"{min(1.0, elapsed_s / (length_s or 1)):.0%} {elapsed_s:.0f} of {length_s:.0f} s, "
-            f"{total.num_requests:,} of {self.run.plan.timetable.statements:,} statements ended, "
-            f"{total.num_failures:,} errors"
-        )
+        options = self._options
+        tables = (options.headless or options.print_stats) and not options.only_summary
+        if self.run is not None and (options.no_tables or not tables):
+            self._progress(self.run.board.line())
 
     def _notice_lost(self) -> None:
         clients = getattr(self._runner, "clients", None)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from replay.live import GAUGES
+
 ASSIGN = "fourstep_assign"
 """master → worker: `run_id, shard, shards, workload, sha256, run_dir, plan, url, dials`"""
 READY = "fourstep_ready"
@@ -17,6 +19,8 @@ GO = "fourstep_go"
 """master → worker: `run_id, zero_epoch_s`"""
 DRAIN = "fourstep_drain"
 """master → worker: `run_id, grace_s`"""
+LIVE = "fourstep_live"
+"""worker → master, once a second: `run_id, shard, due, in_flight, open_sessions, counts`"""
 DONE = "fourstep_done"
 """worker → master: `run_id, shard` and the fields of `workers` in run.json"""
 
@@ -35,6 +39,7 @@ _FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
     READY: {"run_id": str, "shard": int},
     GO: {"run_id": str, "zero_epoch_s": (int, float)},
     DRAIN: {"run_id": str, "grace_s": (int, float)},
+    LIVE: {"run_id": str, "counts": list, **dict.fromkeys(("shard", *GAUGES), int)},
     DONE: {
         **dict.fromkeys(("run_id", "sha256"), str),
         **dict.fromkeys(("shard", "statements", "rows_written", "varied"), int),

@@ -24,8 +24,10 @@ from replay.errors import Unreadable, UsageError
 from replay.plan import Plan, build_plan, write_plan
 from replay.run import SCHEMA_VERSION, Ledger, Run, versions
 from replay.samples import RESERVES
+from replay.swarm.board import Board
 from replay.swarm.options import dials_of
 from replay.swarm.settle import Settlement, settle
+from replay.swarm.statistics import labels_of
 from replay.target.embedded import EmbeddedServer, open_embedded
 from replay.target.target import Target, parse_target, probe_target
 from replay.timetable import Timetable, shard_of_sessions
@@ -47,6 +49,7 @@ class OpenRun:
     server: EmbeddedServer | None
     plan: Plan
     plan_files: TemporaryDirectory[str]
+    board: Board
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     calibration: dict[str, Any] | None = None
     """What one worker of this machine can do, and whether this run is near it."""
@@ -198,6 +201,7 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
     path = _free_directory(options.run_dir, run_id)
     # In a thread of its own: heartbeats of workers and the web page go on.
     workload, plan = in_thread(lambda: _laid_out(options, dials))
+    groups = list(dict.fromkeys(in_thread(lambda: labels_of(workload)).values()))
     url = host
     server = open_embedded(url)
     try:
@@ -224,6 +228,11 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
         server=server,
         plan=plan,
         plan_files=files,
+        board=Board(
+            groups,
+            length_us=plan.timetable.length_us or round((options.run_time or 0) * 1e6),
+            lag_budget_ms=dials.lag_budget_ms,
+        ),
     )
 
 

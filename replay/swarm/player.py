@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import gevent
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from replay.dials import Dials
 from replay.engine import Engine
 from replay.errors import FourstepError, Unreadable, describe
-from replay.offsets import Ints
+from replay.live import Feed
 from replay.plan import find_plan
 from replay.samples import Planned, SampleStream
 from replay.swarm import messages
@@ -81,6 +82,8 @@ class Player:
             # A thread of its own: heartbeats go on while a large workload is read.
             shard = in_thread(lambda: _load(data))
             dials = Dials(**data["dials"])
+            statistics = Statistics(self._environment, shard.feed.codes, shard.labels)
+            self._feed = shard.feed
             self.engine = Engine(
                 shard.timetable,
                 shard.statements,
@@ -95,7 +98,7 @@ class Player:
                 stream=shard.stream,
                 part=(data["shard"], data["shards"]),
                 variation=shard.variation,
-                on_rows=Statistics(self._environment, shard.codes, shard.labels).add,
+                on_rows=(shard.feed.count, statistics.add),
             )
             answer["statements"] = shard.timetable.statements
         except (FourstepError, OSError) as error:
@@ -110,8 +113,9 @@ class Player:
         if data is None or data["run_id"] != self._run_id or self.engine is None:
             return
         wait_s = data["zero_epoch_s"] - time.time()
-        self.engine.play(zero_ns=time.monotonic_ns() + round(wait_s * 1e9))
-        gevent.spawn(self._report_end, self.engine)
+        zero_ns = time.monotonic_ns() + round(wait_s * 1e9)
+        self.engine.play(zero_ns=zero_ns)
+        gevent.spawn(self._report, self.engine, zero_ns)
         if self._separate:
             # Ctrl-C reaches every process of a terminal: a worker drains, the master ends it.
             self._interrupts = Interrupts(partial(self.engine.drain, grace_s=0), signal.SIGINT)
@@ -121,8 +125,13 @@ class Player:
         if data is not None and data["run_id"] == self._run_id and self.engine is not None:
             self.engine.drain(grace_s=data["grace_s"])
 
-    def _report_end(self, engine: Engine) -> None:
-        engine.finished.wait()
+    def _report(self, engine: Engine, zero_ns: int) -> None:
+        ended = False
+        while not ended:
+            ended = engine.finished.wait(timeout=1)
+            told = {"run_id": self._run_id, "shard": self._shard, **engine.gauges}
+            told |= self._feed.take(now_us=(time.monotonic_ns() - zero_ns) // 1_000)
+            self._send(messages.LIVE, told)
         if self._interrupts is not None:
             self._interrupts.release()
         strain = engine.strain
@@ -133,7 +142,7 @@ class Player:
                 "shard": self._shard,
                 "statements": engine.planned,
                 "varied": engine.variation.varied,
-                "max_lag_us": engine.max_lag_us,
+                "max_lag_us": self._feed.max_lag_us,
                 "cpu_p95": strain.cpu_p95,
                 "starved_p99_us": strain.starved_p99_us,
                 "starved_max_us": strain.starved_max_us,
@@ -153,9 +162,8 @@ class _Shard:
     stream: SampleStream
     variation: Variation
     unsupported: frozenset[str]
-    codes: Ints
+    feed: Feed
     labels: list[Label]
-    """Of Locust's statistics: a place in `labels` for each planned statement."""
 
 
 def _load(data: Mapping[str, Any]) -> _Shard:
@@ -171,6 +179,9 @@ def _load(data: Mapping[str, Any]) -> _Shard:
     timetable = whole.shard(shard_of_sessions(whole, data["shards"]) == data["shard"])
     templates = coded(statements["template_id"])
     labels = labels_of(workload)
+    groups = list(dict.fromkeys(labels.values()))
+    code = [groups.index(labels[each]) for each in templates.dictionary.to_pylist()]
+    codes = np.array(code, np.int32)[templates.indices.to_numpy()[timetable.row]]
     return _Shard(
         timetable=timetable,
         statements=statements,
@@ -183,8 +194,8 @@ def _load(data: Mapping[str, Any]) -> _Shard:
             statements, timetable, dials, dialect=str(workload.manifest["dialect"])
         ),
         unsupported=_unsupported_templates(workload),
-        codes=templates.indices.to_numpy()[timetable.row],
-        labels=[labels[template_id] for template_id in templates.dictionary.to_pylist()],
+        feed=Feed(timetable, statements, codes, len(groups)),
+        labels=groups,
     )
 
 

@@ -12,7 +12,7 @@ import gevent
 from locust.runners import MasterRunner, WorkerRunner
 
 from replay.errors import ExitCode, FourstepError, describe
-from replay.swarm import conductor, opening, options, player
+from replay.swarm import conductor, opening, options, page, player
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -58,7 +58,9 @@ def _init(environment: Environment, **_: Any) -> None:  # noqa: ANN401  Locust's
     if not isinstance(environment.runner, MasterRunner):
         _players[id(environment)] = player.Player(environment, separate=separate)
     if not separate:
-        _conductors[id(environment)] = conductor.Conductor(environment)
+        conducting = _conductors[id(environment)] = conductor.Conductor(environment)
+        if environment.web_ui is not None:
+            page.add_tabs(environment.web_ui, conducting)
 
 
 def _dry_run(environment: Environment, parsed: Namespace) -> NoReturn:

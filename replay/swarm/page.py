@@ -1,0 +1,41 @@
+"""Two tabs on Locust's page: how late statements are and through whom; 1.0 beside 2.0."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, request
+
+from replay.swarm.board import BESIDE, DELAYS
+from replay.swarm.conductor import Conductor
+
+_COUNTS = {"due": "Due", "sent": "Sent", "ended": "Ended", "open_sessions": "Open sessions"}
+_ENDS = {"errors": "Errors", "causes": "by cause", "in_words": "In words"}
+_TABS = {
+    "replay": ("Replay", {"name": "Worker"} | _COUNTS, DELAYS, _ENDS),
+    "beside": ("1.0 beside 2.0", {"name": "Statements", "statements": "Ended ok"}, BESIDE, {}),
+}
+
+
+def add_tabs(web_ui: Any, conductor: Conductor) -> None:  # noqa: ANN401  Locust's page
+    """Show what `conductor` knows of its run on the page of its process."""
+    tabs, tables = [], []
+    for key, (title, first, times, last) in _TABS.items():
+        titles = first | {name: told for name, (told, _, _) in times.items()} | last
+        columns = [{"key": name, "title": told} for name, told in titles.items()]
+        tables.append({"key": key, "structure": columns})
+        tabs.append({"key": key, "title": title})
+    web_ui.template_args |= {"extended_tabs": tabs, "extended_tables": tables}
+
+    @web_ui.app.after_request  # type: ignore[untyped-decorator]
+    def _extend(response: Response) -> Response:
+        if request.path.endswith("/stats/requests") and response.is_json:
+            run, empty = conductor.run, {"name": "no run yet"}
+            rows = {"replay": [empty], "beside": [empty]}
+            if run is not None:
+                says = f"{conductor.state}, {run.board.share:.0%}, {run.path.resolve()}"
+                rows = {"replay": [{"name": "  run", "in_words": says}, *run.board.delays()]}
+                rows["beside"] = run.board.beside()
+            told = [{"key": key, "data": data} for key, data in rows.items()]
+            response.data = web_ui.app.json.dumps(response.get_json() | {"extended_stats": told})
+        return response
