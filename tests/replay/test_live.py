@@ -22,6 +22,7 @@ from replay.samples import (
     FIELDS,
     NONE,
     OK,
+    SENT_US,
     SKIPPED,
     TIMEOUT,
     Notes,
@@ -109,8 +110,8 @@ def test_parts_add_up_to_the_whole(
 def test_a_percentile_is_within_three_percent_of_the_exact_one(
     lags_us: list[int], percent: int
 ) -> None:
-    rows = np.zeros((len(lags_us), 8), dtype=np.int64)
-    rows[:, 3] = lags_us
+    rows = np.zeros((len(lags_us), FIELDS), dtype=np.int64)
+    rows[:, SENT_US] = lags_us
     one = feed()
     one.count(rows, {})
     counts = unpack(one.take(now_us=0)["counts"], groups=len(GROUPED))
