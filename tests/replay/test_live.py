@@ -124,12 +124,12 @@ def test_each_figure_is_what_its_name_says() -> None:
     one, seen = feed(), board(lag_budget_ms=5.0)
     # Four of the first group, of which 1.0 timed three, and two that failed.
     told: list[tuple[list[int], str | None]] = [
-        ([0, 1_000_000, 900_000, 1_001_000, NONE, 1_011_000, OK, 1], None),
-        ([3, 2_000_000, 2_500_000, 2_501_000, NONE, 2_521_000, OK + DIVERGED, 1], None),
-        ([6, 3_000_000, 2_900_000, 3_001_000, NONE, 3_031_000, OK, 1], None),
-        ([9, 3_500_000, 3_500_000, 3_501_000, NONE, 3_531_000, OK, 1], None),
-        ([1, 4_000_000, 4_000_000, 4_001_000, NONE, 4_002_000, ERROR, NONE], "53300"),
-        ([2, 4_000_000, NONE, NONE, NONE, NONE, ERROR, NONE], "08001"),
+        ([0, 0, 1_000_000, 900_000, 1_001_000, NONE, 1_011_000, OK, 1], None),
+        ([3, 0, 2_000_000, 2_500_000, 2_501_000, NONE, 2_521_000, OK + DIVERGED, 1], None),
+        ([6, 0, 3_000_000, 2_900_000, 3_001_000, NONE, 3_031_000, OK, 1], None),
+        ([9, 0, 3_500_000, 3_500_000, 3_501_000, NONE, 3_531_000, OK, 1], None),
+        ([1, 0, 4_000_000, 4_000_000, 4_001_000, NONE, 4_002_000, ERROR, NONE], "53300"),
+        ([2, 0, 4_000_000, NONE, NONE, NONE, NONE, ERROR, NONE], "08001"),
     ]
     one.count(*as_rows(told))
     seen.take(4, one.take(now_us=5_000_000) | {"in_flight": 2, "open_sessions": 3})
