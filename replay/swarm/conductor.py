@@ -158,7 +158,10 @@ class Conductor:
         """Drain and wait for the end, for callers that Locust will not call again."""
         if self.state in (State.OPENING, State.LOADING):
             self._fail("stopped before the run began", ExitCode.INTERRUPTED)
-        self.drain(ended_by)
+        if self.state is State.PLAYING:
+            # Locust stops a test whose workers are all gone before our tick sees it.
+            self._notice_lost()
+        self.drain("worker-lost" if self._crew.lost and self._crew.ended else ended_by)
         wait_until_s = time.monotonic() + float(self._environment.stop_timeout or 0) + 60
         while self.state in (State.DRAINING, State.CLOSING):
             if time.monotonic() > wait_until_s:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from replay.swarm.greeting import Clock
 
-LOST_AFTER_S = 10.0
-"""A worker silent for this long is lost; Locust calls it missing after about four seconds, and a
-worker that was only blocked comes back."""
+LOST_AFTER_S = 10
+"""A worker silent for this long is lost. Locust's own four would take one that is only blocked for
+gone, and end the test when all of them are."""
 
 _REPORTED = (
     "statements rows_written file sha256 varied max_lag_us cpu_p95 starved_p99_us starved_max_us "
@@ -28,7 +27,6 @@ class Worker:
     clock: Clock
     ready: bool = False
     done: Mapping[str, Any] | None = None
-    silent_since_s: float | None = None
     lost: bool = False
 
     def as_json(self) -> dict[str, Any]:
@@ -88,17 +86,11 @@ class Crew:
 
     def notice_lost(self, clients: Mapping[str, Any]) -> list[Worker]:
         """Workers that are lost as of now, by Locust's list of clients."""
-        now_s = time.monotonic()
         newly = []
         for worker in self:
-            if worker.done or worker.lost:
-                continue
             client = clients.get(worker.client_id)
-            if client is not None and client.state != "missing":
-                worker.silent_since_s = None
-                continue
-            worker.silent_since_s = worker.silent_since_s or now_s
-            if client is None or now_s - worker.silent_since_s > LOST_AFTER_S:
+            gone = client is None or client.state == "missing"
+            if gone and not worker.done and not worker.lost:
                 worker.lost = True
                 newly.append(worker)
         return newly

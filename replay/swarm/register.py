@@ -9,11 +9,12 @@ from argparse import Namespace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import gevent
+from locust import runners
 from locust.rpc import zmqrpc
 from locust.runners import MasterRunner, WorkerRunner
 
 from replay.errors import ExitCode, FourstepError, describe
-from replay.swarm import conductor, doorman, opening, options, page, player
+from replay.swarm import conductor, crew, doorman, opening, options, page, player
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -38,6 +39,8 @@ def player_of(environment: Environment | None) -> player.Player | None:
 
 def register(events: Events) -> None:
     """Make this Locust process replay."""
+    # Of heartbeats, one a second.
+    runners.HEARTBEAT_LIVENESS = crew.LOST_AFTER_S - 1
     zmqrpc.Server = doorman.Door  # type: ignore[misc]
     events.init_command_line_parser.add_listener(options.add_options)
     events.init.add_listener(_init)

@@ -53,7 +53,7 @@ class Target:
             LoginFailed: the target does not let us in.
         """
         if self.kind == "null":
-            return NullConnection()
+            return NullConnection(wait)
         return Wire(self.conninfo, wait=wait, setup=self.setup, digest=self.digest)
 
     def as_json(self) -> dict[str, Any]:
