@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 
 from replay.errors import Unreadable
 
-_GROUP_ROWS = 131_072
+_BATCHES_AT_ONCE = 64
 
 
 def sha256_of(path: Path) -> str:
@@ -50,7 +51,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_table(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
-    """Write a whole Parquet file, in memory no more of it than a group of rows.
+    """Write a whole Parquet file, with no more of it in memory than a few batches.
 
     Raises:
         OSError: there is no room for it; nothing is left behind.
@@ -59,13 +60,9 @@ def write_table(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
         written_aside(path) as aside,
         pq.ParquetWriter(aside, schema, compression="zstd") as file,
     ):
-        group: list[pa.RecordBatch] = []
-        for batch in batches:
-            group.append(batch)
-            if sum(map(len, group)) >= _GROUP_ROWS:
-                file.write_table(pa.Table.from_batches(group))
-                group = []
-        file.write_table(pa.Table.from_batches(group, schema))
+        batches = iter(batches)
+        while group := list(islice(batches, _BATCHES_AT_ONCE)):
+            file.write_table(pa.Table.from_batches(group))
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:

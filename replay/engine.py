@@ -14,14 +14,15 @@ from __future__ import annotations
 import logging
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from typing import Any, cast
 
 import gevent
 import pyarrow as pa
 from gevent.event import Event
 
-from replay.divergence import Divergence
+from replay.dials import Dials
 from replay.flights import Flight, Flights
 from replay.login import Connect, Logins
 from replay.marks import SKIP, Marks
@@ -36,9 +37,10 @@ from replay.samples import (
     SampleStream,
     rows_of,
 )
+from replay.session import Session
 from replay.strain import Strain, undisturbed
-from replay.target.wire import Answer, Connection, LoginFailed
-from replay.timetable import Dials, Timetable
+from replay.target.wire import LoginFailed
+from replay.timetable import Timetable
 from replay.variation import Variation
 from replay.waiter import Naps, in_thread
 
@@ -56,7 +58,8 @@ class Engine:
     """Plays the sessions of one shard.
 
     `play` returns at once; `finished` is set when every statement has ended and every sample is
-    on disk. `drain` ends early: nothing more is sent, what is in flight gets `grace_s`.
+    on disk. `drain` ends early: nothing more is sent, what is in flight gets `grace_s`. `part` is
+    the shard's number and how many there are.
     """
 
     def __init__(
@@ -69,11 +72,11 @@ class Engine:
         unsupported: frozenset[str],
         stream: SampleStream,
         variation: Variation,
+        part: tuple[int, int] = (0, 1),
         on_rows: Sequence[OnRows] = (),
     ) -> None:
         self.started = False
         self.finished = Event()
-        self.planned = timetable.statements
         self.strain = Strain()
         self.variation = variation
         self.failure: str | None = None
@@ -82,11 +85,20 @@ class Engine:
         self._timetable = timetable
         # Views of the arrays' memory give plain integers, and faster than numpy does.
         self._due_us = memoryview(cast(Any, timetable.due_us))
+        self._think_us = memoryview(cast(Any, timetable.think_us))
+        self._dials = dials
+        self._part = part
         self._logins = Logins(connect, timeout_s=dials.statement_timeout_s)
         self._flights = Flights(timeout_s=dials.statement_timeout_s)
         self._stream = stream
         self._on_rows = on_rows
-        self._marks = Marks(statements, timetable.row, writes=dials.writes, unsupported=unsupported)
+        self._marks = Marks(
+            statements,
+            timetable.row,
+            writes=dials.writes,
+            unsupported=unsupported,
+            alone=dials.mode == "pool" and dials.draw == "statements",
+        )
         self._flat = array("q")
         self._notes: Notes = {}
         self._zero_ns = 0
@@ -94,6 +106,11 @@ class Engine:
         self._naps = Naps()
         self._ended = Event()
         self._sessions: set[gevent.Greenlet] = set()
+
+    @property
+    def planned(self) -> int:
+        """Statements of the timetable; of a pool without end, those that were drawn."""
+        return self._stream.rows if self._dials.endless else self._timetable.statements
 
     @property
     def gauges(self) -> dict[str, int]:
@@ -130,73 +147,101 @@ class Engine:
             self.finished.set()
 
     def _dispatch(self) -> None:
-        starts = self._timetable.starts
-        for session in range(self._timetable.sessions):
-            first, stop = int(starts[session]), int(starts[session + 1])
+        if self._dials.mode == "pool":
+            draws = self._draws()
+            for number in self._dials.users_of(*self._part):
+                self._spawn(self._play_pool, number, draws)
+            return
+        starts, clone = self._timetable.starts, self._timetable.clone
+        for number in range(self._timetable.sessions):
+            first, stop = int(starts[number]), int(starts[number + 1])
             self._sleep_until(int(self._timetable.due_us[first]) - LOGIN_LEAD_US)
-            greenlet = gevent.spawn(self._play_session, first, stop)
-            self._sessions.add(greenlet)
-            greenlet.link(self._sessions.discard)
+            self._spawn(self._play, Session(clone=int(clone[number])), first, stop)
 
-    def _play_session(self, first: int, stop: int) -> None:
-        connection: Connection | None = None
-        flight: Flight | None = None
-        ready_us = NONE
-        session = Divergence()
-        refused_us, refusal = NONE, ("", "")
+    def _spawn(self, play: Callable[..., None], *arguments: Any) -> None:  # noqa: ANN401
+        greenlet = gevent.spawn(play, *arguments)
+        self._sessions.add(greenlet)
+        greenlet.link(self._sessions.discard)
+
+    def _draws(self) -> Iterator[tuple[int, int, int]]:
+        """Clone number and statements of what a pool plays next, one for all its connections."""
+        starts, clone = self._timetable.starts, self._timetable.clone
+        copies = int(clone.max(initial=0)) + 1
+        for again in count() if self._dials.endless else (0,):
+            for number in range(self._timetable.sessions):
+                if self._cut_short:
+                    return
+                drawn = int(clone[number]) + again * copies
+                yield drawn, int(starts[number]), int(starts[number + 1])
+
+    def _play_pool(self, number: int, draws: Iterator[tuple[int, int, int]]) -> None:
+        """One connection of a pool: it plays what is drawn, without a pause, until all is."""
+        if self._dials.ramp_per_s:
+            self._sleep_until(round(number / self._dials.ramp_per_s * 1e6))
+        session = Session()
+        for clone, first, stop in draws:
+            session.clone = clone
+            if session.flight is None:
+                session.ended_us = self._now_us()
+            self._play(session, first, stop, hangs_up=self._dials.draw == "sessions")
+            if self._dials.draw == "sessions":
+                session = Session()
+            # A target that answers at once would leave nobody else their turn.
+            gevent.sleep(0)
+        session.hang_up()
+
+    def _play(self, session: Session, first: int, stop: int, *, hangs_up: bool = True) -> None:
         index = first
         try:
             for index in range(first, stop):
+                if self._cut_short:
+                    break
                 due_us = self._due_us[index]
+                if self._think_us and session.ended_us != NONE:
+                    due_us = session.ended_us + self._think_us[index]
                 mark = self._marks.of[index]
                 if mark & SKIP:
-                    told = (None, self._marks.reason(index))
-                    self._record(index, due_us, SKIPPED, session.mark, told)
+                    self._record(session, index, due_us, SKIPPED, (None, self._marks.reason(index)))
+                    session.ended_us = due_us
                     continue
-                if connection is None or flight is None:
-                    if due_us > refused_us:
-                        try:
-                            connection, ready_us = self._log_in(due_us)
-                        except LoginFailed as failure:
-                            refusal = (failure.sqlstate, str(failure))
-                            refused_us = max(due_us, self._since_zero(time.monotonic_ns()))
-                    if due_us <= refused_us:
-                        # Also what was due meanwhile: a wait for each would outlast the timetable.
-                        self._record(index, due_us, ERROR, session.mark, refusal)
-                        session.lose()
-                        continue
-                    if connection is None:
-                        self._record(index, due_us, CANCELLED, session.mark)
-                        continue
-                    flight = Flight(connection)
+                if session.flight is None and not self._log_in(session, index, due_us):
+                    continue
                 if self._zero_ns + due_us * 1_000 > time.monotonic_ns():
                     self._sleep_until(due_us)
                 if self._draining:
-                    self._record(index, due_us, CANCELLED, session.mark, ready_us=ready_us)
+                    self._record(session, index, due_us, CANCELLED)
                     continue
-                answer = self._send(index, due_us, ready_us, flight, session)
-                if mark or answer.sqlstate is not None:
-                    session.follow(mark, failed=answer.sqlstate is not None)
-                ready_us = (answer.done_ns - self._zero_ns) // 1_000
-                if answer.lost:
-                    connection.close()
-                    connection = None
-                    session.lose()
+                self._send(session, index, due_us, mark)
         except Exception:
             # A defect of ours must not take other sessions with it; the ledger shows `unknown`.
             logger.exception("a session failed at planned statement %d", index)
+            session.hang_up()
         finally:
-            if connection is not None:
-                connection.close()
+            if hangs_up:
+                session.hang_up()
 
-    def _log_in(self, due_us: int) -> tuple[Connection | None, int]:
-        """A connection and when the session was ready; no connection when the run is drained."""
-        self._sleep_until(due_us - LOGIN_LEAD_US)
-        opened = self._logins.open()
-        if opened is None:
-            return None, NONE
-        connection, gate_ns = opened
-        return connection, self._since_zero(time.monotonic_ns() - gate_ns)
+    def _log_in(self, session: Session, index: int, due_us: int) -> bool:
+        """Open the session's connection; where that does not succeed the statement is recorded."""
+        if due_us > session.refused_us:
+            self._sleep_until(due_us - LOGIN_LEAD_US)
+            try:
+                opened = self._logins.open()
+            except LoginFailed as failure:
+                session.refusal = (failure.sqlstate, str(failure))
+                session.refused_us = max(due_us, self._now_us())
+            else:
+                if opened is None:
+                    self._record(session, index, due_us, CANCELLED)
+                    return False
+                connection, gate_ns = opened
+                session.flight = Flight(connection)
+                session.ready_us = max(0, self._now_us() - gate_ns // 1_000)
+                return True
+        # Also what was due meanwhile: a wait for each would outlast the timetable.
+        self._record(session, index, due_us, ERROR, session.refusal)
+        session.lose()
+        session.ended_us = session.refused_us
+        return False
 
     def _sleep_until(self, due_us: int) -> None:
         due_ns = self._zero_ns + due_us * 1_000
@@ -204,56 +249,64 @@ class Engine:
         while not self._draining and (left_ns := due_ns - time.monotonic_ns()) > 0:
             self._naps.nap(left_ns / 1e9)
 
-    def _send(
-        self, index: int, due_us: int, ready_us: int, flight: Flight, session: Divergence
-    ) -> Answer:
-        # The path of every statement: a microsecond here is a tenth of what a statement costs us.
-        sql, params = self.variation.text(index)
+    def _send(self, session: Session, index: int, due_us: int, mark: int) -> None:
+        # The path of every statement: a microsecond here is a twentieth of what one costs us.
+        flight, clone = cast(Flight, session.flight), session.clone
+        sql, params = self.variation.text(index, clone)
         sent_ns = time.monotonic_ns()
         self._flights.start(flight, sent_ns)
         try:
             answer = flight.connection.execute(sql, params)
         finally:
             self._flights.end(flight)
-        first_row_ns, done_ns, rows, sqlstate, text, _, digest = answer
-        status = OK | session.mark
-        if sqlstate is not None:
-            status = (flight.stopped or ERROR) | session.mark
+        first_row_ns, done_ns, rows, sqlstate, text, lost, digest = answer
+        status = OK if sqlstate is None else (flight.stopped or ERROR)
         if sqlstate is not None or digest is not None:
-            self._notes[index] = (sqlstate, text, digest)
+            self._notes[index, clone] = (sqlstate, text, digest)
         zero_ns = self._zero_ns
+        done_us = (done_ns - zero_ns) // 1_000
         self._flat.extend(
             (
                 index,
+                clone,
                 due_us,
-                ready_us,
+                session.ready_us,
                 (sent_ns - zero_ns) // 1_000,
                 NONE if first_row_ns is None else (first_row_ns - zero_ns) // 1_000,
-                (done_ns - zero_ns) // 1_000,
-                status,
+                done_us,
+                status | session.state.mark,
                 NONE if rows is None else rows,
             )
         )
-        return answer
+        session.ready_us = session.ended_us = done_us
+        if mark or status != OK:
+            session.state.follow(mark, failed=status != OK)
+        if lost:
+            session.lose()
 
     def _record(
         self,
+        session: Session,
         index: int,
         due_us: int,
         status: int,
-        mark: int,
         told: tuple[str | None, str] | None = None,
-        *,
-        ready_us: int = NONE,
     ) -> None:
         """A statement that was not sent; `told` is SQLSTATE and text, or nothing and a reason."""
         if told is not None:
-            self._notes[index] = (*told, None)
-        self._flat.extend((index, due_us, ready_us, NONE, NONE, NONE, status | mark, NONE))
+            self._notes[index, session.clone] = (*told, None)
+        ready_us = NONE if session.flight is None else session.ready_us
+        status |= session.state.mark
+        self._flat.extend((index, session.clone, due_us, ready_us, NONE, NONE, NONE, status, NONE))
 
-    def _since_zero(self, now_ns: int) -> int:
+    @property
+    def _cut_short(self) -> bool:
+        """Whether a pool that draws without end was told to end: what follows was never planned."""
+        return self._draining and self._dials.endless
+
+    def _now_us(self) -> int:
         # Logins begin before zero; NONE would be taken for null.
-        return max(0, (now_ns - self._zero_ns) // 1_000)
+        return max(0, (time.monotonic_ns() - self._zero_ns) // 1_000)
 
     def _flush(self) -> None:
         while not self._ended.wait(_FLUSH_S):

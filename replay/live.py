@@ -77,7 +77,8 @@ class Feed:
     ) -> None:
         """`codes` holds the group of each planned statement."""
         self.max_lag_us = 0
-        self._due = np.bincount(timetable.due_us // _DUE_EVERY_US).cumsum()
+        timed = 0 if timetable.pooled else 1
+        self._due = np.bincount(timetable.due_us // _DUE_EVERY_US).cumsum() * timed
         self._row = timetable.row
         self._captured_us = statements["duration_us"]
         self.codes = codes
@@ -85,14 +86,15 @@ class Feed:
 
     def count(self, rows: samples.Rows, notes: samples.Notes) -> None:
         """Add statements that ended."""
-        index, due_us, ready_us, sent_us, _, done_us, status, _ = rows.T
+        index, clone, due_us, ready_us, sent_us, _, done_us, status, _ = rows.T
         sent, status = sent_us != samples.NONE, status % samples.DIVERGED
         lag_us = (sent_us - np.maximum(due_us, ready_us))[sent]
         self.max_lag_us = max(self.max_lag_us, int(lag_us.max(initial=0)))
         self._add(LAG, lag_us)
         self._add(BACKLOG, (ready_us - due_us)[sent])
         self._counts[ENDS, 0] += len(rows)
-        for each in index[(status == samples.ERROR) | (status == samples.TIMEOUT)].tolist():
+        failed = (status == samples.ERROR) | (status == samples.TIMEOUT)
+        for each in zip(index[failed].tolist(), clone[failed].tolist(), strict=True):
             sqlclass = (notes.get(each, (None,))[0] or "")[:2]
             self._counts[ENDS, _PLACES.get(sqlclass, len(CAUSES))] += 1
         # What 1.0 did not time is NaN here.

@@ -20,6 +20,7 @@ from replay.workload import coded
 SKIP, FAILED, BEGIN, END = 1, 2, 4, 8
 TRANSACTION = BEGIN | END
 """Not sent; failed on 1.0; begins and ends a transaction."""
+_OF_SESSIONS = READING - {"select"}
 _SAVEPOINT = re.compile(rb"\s*rollback\s+(work\s+|transaction\s+)?to\b", re.IGNORECASE)
 
 
@@ -27,14 +28,23 @@ class Marks:
     """Marks of planned statements."""
 
     def __init__(
-        self, statements: pa.Table, row: Ints, *, writes: bool, unsupported: Collection[str]
+        self,
+        statements: pa.Table,
+        row: Ints,
+        *,
+        writes: bool,
+        unsupported: Collection[str],
+        alone: bool = False,
     ) -> None:
+        """`alone`: each is sent without its session, which some kinds make no sense without."""
         self._kind, self._template = coded(statements["kind"]), coded(statements["template_id"])
         self._row = row
         self._unsupported = unsupported
         skip = _is(self._template, self._unsupported)
         if not writes:
             skip |= ~_is(self._kind, READING)
+        if alone:
+            skip |= _is(self._kind, _OF_SESSIONS)
         end = _is(self._kind, ["commit", "rollback"])
         at = np.flatnonzero(_is(self._kind, ["rollback"]))
         # One text of each template tells: Arrow would copy all texts to take some.
@@ -58,7 +68,8 @@ class Marks:
         row = int(self._row[index])
         if self._template[row].as_py() in self._unsupported:
             return "unsupported"
-        return f"may write: {self._kind[row].as_py()}"
+        kind = self._kind[row].as_py()
+        return f"not drawn alone: {kind}" if kind in _OF_SESSIONS else f"may write: {kind}"
 
 
 def _is(column: pa.DictionaryArray, values: Collection[str]) -> npt.NDArray[np.bool_]:

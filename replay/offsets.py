@@ -42,6 +42,14 @@ def with_think(offset_us: Ints, duration_us: Ints, bounds: Ints, *, factor: floa
     return bent
 
 
+def think_times(offset_us: Ints, duration_us: Ints, bounds: Ints) -> Ints:
+    """Time between the end of each answer and the next statement of its session; first ones: 0."""
+    ended_us = np.concatenate([[0], (offset_us + duration_us)[:-1]])
+    thought_us: Ints = np.maximum(offset_us - ended_us, 0)
+    thought_us[bounds[:-1][bounds[:-1] < len(thought_us)]] = 0
+    return thought_us
+
+
 def without_idle(offset_us: Ints, duration_us: Ints, *, most_us: int) -> Ints:
     """The same with stretches in which 1.0 answered nobody cut to `most_us`."""
     if not len(offset_us):

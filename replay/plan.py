@@ -14,11 +14,11 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pyarrow as pa
 
-from replay.timetable import Dials, Timetable, build_timetable
-from replay.workload import STATEMENTS, Workload
+from replay.dials import Dials
+from replay.timetable import Timetable, build_timetable
+from replay.workload import TEXTS, Workload
 
 _COLUMNS = ("session_id", "seq", "started_at", "duration_us", "kind", "template_id", "error")
-_TEXTS = ("sql", "params")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,48 +43,44 @@ def build_plan(workload: Workload, dials: Dials) -> Plan:
     return Plan(timetable=timetable, statements=statements.drop_columns("started_at"))
 
 
-def write_plan(plan: Plan, workload: Workload, directory: Path) -> None:
-    """Write a plan and the workload's texts, as they lie in memory, into an empty directory.
-
-    Raises:
-        OSError: there is no room.
-    """
-    for field in fields(Timetable):
-        np.save(directory / f"{field.name}.npy", getattr(plan.timetable, field.name))
-    with pa.ipc.new_file(directory / "columns.arrow", plan.statements.schema) as file:
-        file.write_table(plan.statements)
-    with pa.ipc.new_file(
-        directory / "texts.arrow", pa.schema([STATEMENTS.field(name) for name in _TEXTS])
-    ) as file:
-        for batch in workload.statement_batches(_TEXTS):
-            file.write_batch(batch)
-
-
-def find_plan(directory: Path, workload: Workload, dials: Dials) -> Plan:
-    """The plan in a directory or, where it was written on another machine, the same once more.
+def write_plan(plan: Plan, workload: Workload, run_dir: Path) -> TemporaryDirectory[str]:
+    """Write a plan and the workload's texts, as they lie in memory, into a directory of a run.
 
     Raises:
         Unreadable: the workload is damaged.
-        OSError: there is no room beside the directory.
+        OSError: there is no room.
     """
-    if os.access(directory, os.R_OK | os.X_OK):
-        return read_plan(directory)
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=directory.name, dir=directory.parent) as own:
-        write_plan(build_plan(workload, dials), workload, Path(own))
-        return read_plan(Path(own))
+    run_dir.mkdir(parents=True, exist_ok=True)
+    files = TemporaryDirectory(prefix=".plan.", dir=run_dir.resolve())
+    try:
+        directory = Path(files.name)
+        for field in fields(Timetable):
+            np.save(directory / f"{field.name}.npy", getattr(plan.timetable, field.name))
+        with pa.ipc.new_file(directory / "columns.arrow", plan.statements.schema) as file:
+            file.write_table(plan.statements)
+        with pa.ipc.new_file(directory / "texts.arrow", TEXTS) as file:
+            for batch in workload.statement_batches(TEXTS):
+                file.write_batch(batch)
+    except BaseException:
+        files.cleanup()
+        raise
+    return files
 
 
-def read_plan(directory: Path) -> Plan:
-    """Map a plan that was written; it stays readable when the files are removed."""
-    arrays = {
-        field.name: np.load(directory / f"{field.name}.npy", mmap_mode="r")
-        for field in fields(Timetable)
-    }
+def find_plan(directory: Path, workload: Workload, dials: Dials) -> Plan:
+    """Map the plan in a directory or, where it was written on another machine, the same anew.
+
+    It stays readable when the files are removed.
+    """
+    if not os.access(directory, os.R_OK | os.X_OK):
+        with write_plan(build_plan(workload, dials), workload, directory.parent) as own:
+            return find_plan(Path(own), workload, dials)
+    names = [field.name for field in fields(Timetable)]
+    arrays = {name: np.load(directory / f"{name}.npy", mmap_mode="r") for name in names}
     statements, texts = (
         pa.ipc.open_file(pa.memory_map(str(directory / name))).read_all()
         for name in ("columns.arrow", "texts.arrow")
     )
-    for name in texts.column_names:
+    for name in TEXTS.names:
         statements = statements.append_column(name, texts[name])
     return Plan(timetable=Timetable(**arrays), statements=statements)

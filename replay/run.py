@@ -111,9 +111,11 @@ class Ledger:
         return cls(**{**document, "skipped": Counter(document["skipped"])})
 
     @classmethod
-    def of_samples(cls, planned: int, samples: Iterable[pa.RecordBatch | pa.Table]) -> Ledger:
-        """Count samples by status; the missing ones are `unknown`."""
-        ledger = cls(planned=planned)
+    def of_samples(
+        cls, planned: int | None, samples: Iterable[pa.RecordBatch | pa.Table]
+    ) -> Ledger:
+        """Count samples by status, and see `account_for`."""
+        ledger = cls(planned=0)
         for batch in samples:
             for value, count in _value_counts(batch["status"]):
                 if value == "skipped":
@@ -121,8 +123,17 @@ class Ledger:
                     ledger.skipped.update(dict(_value_counts(reasons)))
                 else:
                     setattr(ledger, value, getattr(ledger, value) + count)
-        ledger.unknown += max(0, planned - ledger.ended - ledger.unknown)
-        return ledger
+        return ledger.account_for(planned)
+
+    def account_for(self, planned: int | None) -> Ledger:
+        """Itself, with what was planned and is not there as `unknown`.
+
+        None where the plan grew while it was drawn: then what is there was planned.
+        """
+        counted = self.ended + self.unknown
+        self.planned = counted if planned is None else planned
+        self.unknown += max(0, self.planned - counted)
+        return self
 
 
 def _value_counts(column: pa.Array | pa.ChunkedArray) -> list[tuple[str, int]]:
@@ -160,8 +171,10 @@ class Run:
         return self.document.get("ended_at") is not None
 
     @property
-    def planned(self) -> int:
-        """How many statements the timetable held."""
+    def planned(self) -> int | None:
+        """How many statements were planned; None while a pool goes on drawing, or died so."""
+        if self.document["dials"].get("endless") and not self.finished:
+            return None
         return int(self.document["ledger"]["planned"])
 
     def ledger(self) -> Ledger:
@@ -182,7 +195,7 @@ class Run:
             except (OSError, pa.ArrowException) as error:
                 raise Unreadable(f"`{path}` is damaged") from error
         for path in sorted(directory.glob("*.arrows")):
-            for batch in stream_batches(path):
+            for batch in read_stream(path):
                 yield batch.select(columns)
 
     def samples(self) -> pa.Table:
@@ -190,7 +203,7 @@ class Run:
         return pa.Table.from_batches(self.sample_batches(SAMPLES.names), schema=SAMPLES)
 
 
-def stream_batches(path: Path) -> Iterator[pa.RecordBatch]:
+def read_stream(path: Path) -> Iterator[pa.RecordBatch]:
     """Batches of an Arrow stream up to its end or to where its writer died."""
     # A batch cut off in the middle: the statements in it are the ledger's `unknown`.
     with (
@@ -199,8 +212,3 @@ def stream_batches(path: Path) -> Iterator[pa.RecordBatch]:
         pa.ipc.open_stream(file) as stream,
     ):
         yield from stream
-
-
-def read_stream(path: Path) -> pa.Table:
-    """Rows of an Arrow stream up to its end or to where its writer died."""
-    return pa.Table.from_batches(stream_batches(path), schema=SAMPLES)

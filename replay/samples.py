@@ -1,6 +1,6 @@
 """How one worker's samples get to disk while it replays.
 
-The engine appends eight integers per statement to one flat array; nothing else happens on its
+The engine appends nine integers per statement to one flat array; nothing else happens on its
 thread. Twice a second the array goes to a thread of its own, which looks up what can be
 looked up (session, template, due time), makes an Arrow batch and appends it to a stream: at most
 that second is at risk when the process is killed. At the end the stream becomes Parquet.
@@ -20,14 +20,14 @@ import pyarrow.compute as pc
 
 from replay.artefact import sha256_of, write_table
 from replay.offsets import Ints
-from replay.run import SAMPLES, STATUSES, stream_batches
+from replay.run import SAMPLES, STATUSES, read_stream
 from replay.timetable import Timetable
 from replay.workload import coded
 
-FIELDS = 8
-INDEX, DUE_US, READY_US, SENT_US, FIRST_ROW_US, DONE_US, STATUS, ROWS = range(FIELDS)
-"""Places in a row of the flat array: the planned index, times since the run's zero, the status
-with DIVERGED added where it applies, rows of the answer."""
+FIELDS = 9
+INDEX, CLONE, DUE_US, READY_US, SENT_US, FIRST_ROW_US, DONE_US, STATUS, ROWS = range(FIELDS)
+"""Places in a row of the flat array: the planned index, the session's clone number, times since
+the run's zero, the status with DIVERGED added where it applies, rows of the answer."""
 NONE = -1
 """Stands for null in the flat array; no time since zero that is recorded is negative but `ready`,
 which is clipped to zero."""
@@ -35,9 +35,9 @@ DIVERGED = 8
 
 Rows = npt.NDArray[np.int64]
 """Of shape (statements, FIELDS)."""
-Notes = dict[int, tuple[str | None, str | None, str | None]]
+Notes = dict[tuple[int, int], tuple[str | None, str | None, str | None]]
 """SQLSTATE, error or reason of a skip, digest of the answer: what there is of them, by planned
-index."""
+index and clone number."""
 _NOTHING = (None, None, None)
 
 OK, ERROR, TIMEOUT, CANCELLED, SKIPPED, UNKNOWN = range(len(STATUSES))
@@ -57,21 +57,17 @@ class Planned:
         )
         self._seq, self._captured_us = statements["seq"], statements["duration_us"]
 
-    def batch(
-        self,
-        rows: Rows,
-        notes: Notes,
-        *,
-        worker: str,
-    ) -> pa.RecordBatch:
+    def batch(self, rows: Rows, notes: Notes, *, worker: str) -> pa.RecordBatch:
         """Samples of schema `SAMPLES`."""
-        index, due_us, ready_us, sent_us, first_row_us, done_us, status, count = rows.T
+        index, clone, due_us, ready_us, sent_us, first_row_us, done_us, status, count = rows.T
         row = pa.array(self._timetable.row[index])
-        clone = self._timetable.clone_of(index)
         session_id = self._session_id.take(row).cast(pa.string())
         copies = [f"#{number}" if number else "" for number in clone.tolist()]
         suffix = pa.array(copies, pa.string())
-        told = [notes.get(i, _NOTHING) for i in index.tolist()] if notes else None
+        told = None
+        if notes:
+            keys = zip(index.tolist(), clone.tolist(), strict=True)
+            told = [notes.get(key, _NOTHING) for key in keys]
         return pa.RecordBatch.from_arrays(
             [
                 row,
@@ -97,11 +93,8 @@ class Planned:
     def unknown(self, index: Ints) -> pa.RecordBatch:
         """Samples of planned statements of which nothing is known."""
         rows = np.full((len(index), FIELDS), NONE, dtype=np.int64)
-        rows[:, INDEX], rows[:, DUE_US], rows[:, STATUS] = (
-            index,
-            self._timetable.due_us[index],
-            UNKNOWN,
-        )
+        rows[:, INDEX], rows[:, CLONE] = index, self._timetable.clone_of(index)
+        rows[:, DUE_US], rows[:, STATUS] = self._timetable.due_us[index], UNKNOWN
         return self.batch(rows, {}, worker="lost")
 
 
@@ -147,7 +140,7 @@ class SampleStream:
         parquet = self.path.with_suffix(".parquet")
         # Without room for a second copy the stream stays: it is as good, and readers know it.
         with suppress(OSError):
-            write_table(parquet, SAMPLES, stream_batches(self.path))
+            write_table(parquet, SAMPLES, read_stream(self.path))
             self.path.unlink()
             self.path = parquet
         return {"rows_written": self.rows, "sha256": sha256_of(self.path)}

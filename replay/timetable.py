@@ -11,74 +11,20 @@ jitter so that copies do not arrive in step.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from heapq import heapreplace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from replay.errors import UsageError
+from replay.dials import Dials
 from replay.moment import moment_of
-from replay.offsets import Ints, never_decreasing, with_think, without_idle
+from replay.offsets import Ints, never_decreasing, think_times, with_think, without_idle
 from replay.workload import coded
 
 _LEAST_LOOP_US = 1_000_000
-VARIATIONS = ("literals", "none")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dials:
-    """What the user may turn; every one is recorded in run.json."""
-
-    mode: str = "open"
-    scale: float = 1.0
-    """Copies of every session; the part below one is a seeded sample of whole sessions."""
-    speed: float = 1.0
-    """Divides captured offsets: a stress mode, it distorts bursts."""
-    seed: int = 1
-    jitter_s: float = 10.0
-    """Clones are shifted by up to this much, or by a tenth of the window if that is less."""
-    statement_timeout_s: float = 300.0
-    lag_budget_ms: float = 250.0
-    writes: bool = False
-    since: str | None = None
-    until: str | None = None
-    """ISO 8601: only what 1.0 began from `since` on and before `until`."""
-    think: float = 1.0
-    """Multiplies the time between an answer of 1.0 and its user's next statement."""
-    max_idle_s: float | None = None
-    """Stretches in which 1.0 answered nobody are cut to this."""
-    loop_s: float = 0.0
-    """Begin again until this long after zero."""
-    vary: str = "literals"
-    """Whether clones draw `literals` from other statements of their template, or `none`."""
-    digest: bool = False
-    """Whether a digest of each answer is recorded."""
-
-    def __post_init__(self) -> None:
-        for name in ("scale", "speed", "statement_timeout_s", "lag_budget_ms"):
-            value = getattr(self, name)
-            if not (np.isfinite(value) and value > 0):
-                raise UsageError(f"`--{name.replace('_', '-')}` must be a positive number")
-        for name in ("think", "max_idle_s", "loop_s"):
-            value = getattr(self, name)
-            if value is not None and not (np.isfinite(value) and value >= 0):
-                option = name.removesuffix("_s").replace("_", "-")
-                raise UsageError(f"`--{option}` must be a number that is not negative")
-        if self.seed < 0:
-            raise UsageError("`--seed` must not be negative")
-        for option, moment in (("--from", self.since), ("--to", self.until)):
-            if moment is not None:
-                moment_of(moment, option=option)
-        if self.vary not in VARIATIONS:
-            raise UsageError(f"`--vary` must be {' or '.join(VARIATIONS)}")
-
-    def as_json(self) -> dict[str, Any]:
-        """The `dials` object of run.json."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +41,9 @@ class Timetable:
     starts: Ints
     clone: Ints
     """One per planned session; 0 is the original."""
+    think_us: Ints
+    """How long after the end of the statement before it in its session each is due, where that
+    decides; empty otherwise. The first of a session is due at `due_us` all the same."""
 
     @property
     def statements(self) -> int:
@@ -105,6 +54,11 @@ class Timetable:
     def sessions(self) -> int:
         """How many sessions are planned."""
         return len(self.clone)
+
+    @property
+    def pooled(self) -> bool:
+        """True when statements are drawn, and have no times of their own."""
+        return len(self.think_us) > 0 and not self.due_us.any()
 
     @property
     def copies(self) -> int:
@@ -123,15 +77,13 @@ class Timetable:
 
     def peak_sessions(self) -> int:
         """Most sessions between their first and last due time at once."""
-        if not self.sessions:
-            return 0
         first = self.due_us[self.starts[:-1]]
         last = self.due_us[self.starts[1:] - 1]
         stamps = np.concatenate([first, last])
         steps = np.concatenate([np.ones_like(first), -np.ones_like(last)])
         # At equal stamps a session that opens counts before one that closes.
         order = np.lexsort((-steps, stamps))
-        return int(np.cumsum(steps[order]).max())
+        return int(np.cumsum(steps[order]).max(initial=0))
 
     @property
     def in_words(self) -> str:
@@ -142,32 +94,24 @@ class Timetable:
             f"at most {self.peak_rate():,}/s"
         )
 
-    def before(self, end_us: int) -> Timetable:
-        """The same without what is due at `end_us` or later."""
-        session = np.repeat(np.arange(self.sessions), np.diff(self.starts))
-        keep = self.due_us < end_us
-        lengths = np.bincount(session[keep], minlength=self.sessions)
-        some = lengths > 0
-        return Timetable(
-            row=self.row[keep],
-            due_us=self.due_us[keep],
-            starts=np.concatenate([[0], np.cumsum(lengths[some])]).astype(np.int64),
-            clone=self.clone[some],
-        )
-
     def peak_rate(self) -> int:
         """Most statements due within one second."""
         return int(np.bincount(self.due_us // 1_000_000, minlength=1).max())
 
     def shard(self, chosen: npt.NDArray[np.bool_]) -> Timetable:
         """The same without the sessions that are not chosen."""
-        lengths = np.diff(self.starts)
-        keep = np.repeat(chosen, lengths)
+        return self.only(np.repeat(chosen, np.diff(self.starts)))
+
+    def only(self, keep: npt.NDArray[np.bool_]) -> Timetable:
+        """The same without the statements that are not kept."""
+        lengths = np.add.reduceat(keep, self.starts[:-1], dtype=np.int64)
+        some = lengths > 0
         return Timetable(
             row=self.row[keep],
             due_us=self.due_us[keep],
-            starts=np.concatenate([[0], np.cumsum(lengths[chosen])]).astype(np.int64),
-            clone=self.clone[chosen],
+            starts=np.concatenate([[0], np.cumsum(lengths[some])]).astype(np.int64),
+            clone=self.clone[some],
+            think_us=self.think_us[keep] if len(self.think_us) else self.think_us,
         )
 
     def as_json(self) -> dict[str, int]:
@@ -196,13 +140,25 @@ def build_timetable(statements: pa.Table, dials: Dials) -> Timetable:
         offset_us = without_idle(offset_us, duration_us, most_us=round(dials.max_idle_s * 1e6))
     period_us = int((offset_us + duration_us).max(initial=0))
     chosen, clone, shift_us = _clones(len(bounds) - 1, offset_us, period_us, dials)
+    first_us = ((offset_us[bounds[:-1]][chosen] + shift_us) / dials.speed).astype(np.int64)
+    turns = np.argsort(first_us, kind="stable")
+    if dials.mode == "pool":
+        turns = np.random.default_rng(dials.seed).permutation(len(chosen))
+    chosen, clone, shift_us = chosen[turns], clone[turns], shift_us[turns]
     lengths = np.diff(bounds)[chosen]
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    inside = np.arange(starts[-1]) - np.repeat(starts[:-1], lengths)
-    position = np.repeat(bounds[:-1][chosen], lengths) + inside
+    position = np.arange(starts[-1]) + np.repeat(bounds[:-1][chosen] - starts[:-1], lengths)
+    row = kept[order[position]]
+    if dials.mode == "pool":
+        return _pooled(row, starts, clone, dials)
     due_us = ((offset_us[position] + np.repeat(shift_us, lengths)) / dials.speed).astype(np.int64)
-    laid_out = _in_order_of_first_due(kept[order[position]], due_us, starts, clone)
-    return laid_out.before(round(dials.loop_s * 1e6)) if dials.loop_s else laid_out
+    thought_us = np.empty(0, dtype=np.int64)
+    if dials.pace == "think":
+        thought_us = (think_times(offset_us, duration_us, bounds)[position] / dials.speed).astype(
+            np.int64
+        )
+    laid_out = Timetable(row=row, due_us=due_us, starts=starts, clone=clone, think_us=thought_us)
+    return laid_out.only(due_us < round(dials.loop_s * 1e6)) if dials.loop_s else laid_out
 
 
 def shard_of_sessions(timetable: Timetable, shards: int) -> Ints:
@@ -211,8 +167,6 @@ def shard_of_sessions(timetable: Timetable, shards: int) -> Ints:
     A session weighs its statements, and a hundredth of one per millisecond that it stays open.
     """
     lengths = np.diff(timetable.starts)
-    if not timetable.sessions:
-        return np.empty(0, dtype=np.int64)
     first = timetable.due_us[timetable.starts[:-1]]
     last = timetable.due_us[timetable.starts[1:] - 1]
     weight = lengths + (last - first) / 100_000
@@ -278,16 +232,11 @@ def _clones(
     return chosen, loop * copies + copy, shift_us
 
 
-def _in_order_of_first_due(row: Ints, due_us: Ints, starts: Ints, clone: Ints) -> Timetable:
-    lengths = np.diff(starts)
-    order = np.argsort(due_us[starts[:-1]], kind="stable") if len(clone) else np.empty(0, np.int64)
-    sorted_lengths = lengths[order]
-    sorted_starts = np.concatenate([[0], np.cumsum(sorted_lengths)]).astype(np.int64)
-    inside = np.arange(sorted_starts[-1]) - np.repeat(sorted_starts[:-1], sorted_lengths)
-    position = np.repeat(starts[:-1][order], sorted_lengths) + inside
-    return Timetable(
-        row=row[position],
-        due_us=due_us[position],
-        starts=sorted_starts,
-        clone=clone[order],
-    )
+def _pooled(row: Ints, starts: Ints, clone: Ints, dials: Dials) -> Timetable:
+    """Shuffled sessions, or statements shuffled among all, as a pool draws them, without times."""
+    if dials.draw == "statements":
+        order = np.random.default_rng(dials.seed).permutation(len(row))
+        row, clone = row[order], np.repeat(clone, np.diff(starts))[order]
+        starts = np.arange(len(row) + 1, dtype=np.int64)
+    at_once = np.zeros(len(row), dtype=np.int64)
+    return Timetable(row=row, due_us=at_once, starts=starts, clone=clone, think_us=at_once)

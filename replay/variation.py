@@ -17,10 +17,11 @@ import pyarrow as pa
 from replay.comparisons import columns_of
 from replay.cut import Cut
 from replay.dependence import dependent
+from replay.dials import Dials
 from replay.offsets import Ints
 from replay.pattern import Cutter
 from replay.texts import Asked, Texts
-from replay.timetable import Dials, Timetable
+from replay.timetable import Timetable
 from replay.workload import coded
 
 LENDERS_AT_MOST, LEARN_AT_MOST = 2_000, 100_000  # statements, of a template and in all
@@ -41,18 +42,19 @@ class Variation:
         """How many statements given so far have another text or bind value than the original."""
         self._texts = Texts(statements)
         copies = plan.clone if dials.vary == "literals" else np.zeros_like(plan.clone)
-        clone = np.repeat(copies.astype(np.int32), np.diff(plan.starts))
-        self._row, self._clone = plan.row.data, clone.data
+        self._row = plan.row.data
         self._seed = dials.seed & _MASK
         self._lenders: dict[int, _Lenders] = {}
-        if copies.any():
-            self._learn(statements, plan.row[clone > 0], dialect)
+        endless = dials.endless and dials.vary == "literals"
+        if copies.any() or endless:
+            copied = np.repeat((copies > 0) | endless, np.diff(plan.starts))
+            self._learn(statements, plan.row[copied], dialect)
 
-    def text(self, index: int) -> Asked:
-        """Text and bind values of a planned statement."""
-        row, clone = self._row[index], self._clone[index]
+    def text(self, index: int, clone: int) -> Asked:
+        """Text and bind values of a planned statement for a clone of its session."""
+        row = self._row[index]
         asked = self._texts[row]
-        if clone and (lenders := self._lenders.get(int(self._template[row]))):
+        if clone and self._lenders and (lenders := self._lenders.get(int(self._template[row]))):
             state = self._seed * _GOLDEN + (row << 24) + (clone << 8)
             original, asked = asked, _encoded(*lenders.vary(*_decoded(asked), state))
             self.varied += asked != original

@@ -50,6 +50,9 @@ STATEMENTS = pa.schema(
 )
 """Columns of statements.parquet; `statement_id` counts rows in file order."""
 
+TEXTS = pa.schema([STATEMENTS.field("sql"), STATEMENTS.field("params")])
+"""Columns of what was said; most of a workload's bytes."""
+
 INCOMING = pa.schema([column for column in STATEMENTS if column.name != "statement_id"])
 """What a writer is given: the same without `statement_id`, which the sort assigns."""
 
@@ -160,21 +163,20 @@ class Workload:
     def coded_statements(self, columns: Sequence[str]) -> pa.Table:
         """The same columns, each in one piece, texts as codes and a dictionary."""
         fields = [STATEMENTS.field(name) for name in columns]
-        schema = pa.schema(
-            field.with_type(CODED) if field.type == pa.string() else field for field in fields
-        )
+        schema = pa.schema(f.with_type(CODED) if f.type == pa.string() else f for f in fields)
         table = self._read("statements.parquet", schema, columns)
         return table.unify_dictionaries().combine_chunks()
 
     def statement_batches(
-        self, columns: Sequence[str] | None = None, *, rows: int = 65_536
+        self, schema: pa.Schema = STATEMENTS, *, rows: int = 65_536
     ) -> Iterator[pa.RecordBatch]:
-        """Statements in order, a bounded number at a time."""
-        wanted = STATEMENTS.names if columns is None else columns
-        schema = pa.schema([STATEMENTS.field(name) for name in wanted])
-        with pq.ParquetFile(self.statements_path) as file:
-            for batch in file.iter_batches(batch_size=rows, columns=list(wanted)):
-                yield batch.cast(schema)
+        """Statements in order, a bounded number at a time; `schema` chooses columns."""
+        try:
+            with pq.ParquetFile(self.statements_path) as file:
+                for batch in file.iter_batches(batch_size=rows, columns=schema.names):
+                    yield batch.cast(schema)
+        except (OSError, pa.ArrowException) as error:
+            raise Unreadable(f"`{self.statements_path}` is damaged") from error
 
     def templates(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Rows of templates.parquet, most time first."""

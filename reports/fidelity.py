@@ -33,6 +33,7 @@ class Fidelity:
     ended_by: str
     lag_p50_us: int | None
     lag_p99_us: int | None
+    starved_p99_us: int | None
     lag_budget_us: int
     backlogged_share: float | None
     offered_over_target: float | None
@@ -50,6 +51,7 @@ def measure_fidelity(evidence: Evidence, ledger: Ledger) -> Fidelity:
     lag, backlog = evidence.lag_us[sent], evidence.backlog_us[sent]
     workers = evidence.document.get("workers") or []
     cpus = [w["cpu_p95"] for w in workers if w.get("cpu_p95") is not None]
+    starved = [w["starved_p99_us"] for w in workers if w.get("starved_p99_us") is not None]
     budget_us = round(evidence.dial("lag_budget_ms", DEFAULT_LAG_BUDGET_MS) * 1000)
     ended_by = str(evidence.document.get("ended_by") or "unknown")
     lost = sum(bool(w.get("lost")) for w in workers)
@@ -63,6 +65,7 @@ def measure_fidelity(evidence: Evidence, ledger: Ledger) -> Fidelity:
         ended_by=ended_by,
         lag_p50_us=_quantile(lag, 0.50),
         lag_p99_us=_quantile(lag, 0.99),
+        starved_p99_us=max(starved, default=None),
         lag_budget_us=budget_us,
         backlogged_share=float((backlog > budget_us).mean()) if len(backlog) else None,
         offered_over_target=_offered(evidence, budget_us, continued=continued),

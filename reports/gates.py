@@ -38,6 +38,7 @@ _LIMITS = {
 
 VALIDITY = {
     "lag_p99": "max",
+    "starved_p99": "max",
     "offered_over_target": "min",
     "replayed_share": "min",
     "skipped_share": "max",
@@ -167,7 +168,7 @@ def _validity(table: Table) -> dict[str, float]:
             table.add(f"`{name}` must be {{ {side} = ... }}")
             continue
         inner = table.table(name)
-        limits[name] = inner.duration_us(side) if name == "lag_p99" else inner.number(side)
+        limits[name] = inner.duration_us(side) if name.endswith("_p99") else inner.number(side)
     table.close()
     return limits
 

@@ -107,9 +107,7 @@ class Evidence:
         for code, number in zip(codes, numbers, strict=True):
             skipped[self.failures[code][1] or "unknown"] += int(number)
         del ended["skipped"]
-        ledger = Ledger(planned=self.run.planned, skipped=skipped, **ended)
-        ledger.unknown += max(0, ledger.planned - ledger.ended - ledger.unknown)
-        return ledger
+        return Ledger(planned=0, skipped=skipped, **ended).account_for(self.run.planned)
 
 
 def load(path: Path, *, baseline: Evidence | None = None) -> Evidence:
@@ -160,7 +158,8 @@ class _Samples:
         self.directory = run / "samples"
         self.files = sorted(self.directory.glob("*.parquet"))
         self.streams = [
-            read_stream(p).select(_COLUMNS) for p in sorted(self.directory.glob("*.arrows"))
+            pa.Table.from_batches(read_stream(path), SAMPLES).select(_COLUMNS)
+            for path in sorted(self.directory.glob("*.arrows"))
         ]
 
     def column(self, name: str) -> pa.ChunkedArray:

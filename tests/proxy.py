@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 import time
+from contextlib import suppress
 from enum import Enum, auto
 from pathlib import Path
 
@@ -51,13 +52,10 @@ class Proxy:
 
     def _accept(self) -> None:
         while not self._closed:
-            try:
+            with suppress(OSError):
                 client, _ = self._listener.accept()
-            except OSError:
-                return
-            thread = threading.Thread(target=self._serve, args=(client,))
-            self._threads.append(thread)
-            thread.start()
+                self._threads.append(threading.Thread(target=self._serve, args=(client,)))
+                self._threads[-1].start()
 
     def _serve(self, client: socket.socket) -> None:
         try:

@@ -52,6 +52,7 @@ class Board:
     """Figures of a run, by worker and by group of statements."""
 
     def __init__(self, groups: Sequence[Label], *, length_us: int, lag_budget_ms: float) -> None:
+        """`length_us` is that of the timetable, or of the run where there is none."""
         self.zero_s = math.inf  # the run's zero, on `time.monotonic`
         self._groups = groups
         self._length_us = length_us or 1
@@ -120,8 +121,10 @@ class Board:
         """What matters most, in at most 120 characters."""
         told = self.delays()[0]
         ms = {key: "–" if told[key] is None else f"{told[key]:,g}" for key in DELAYS}
+        # A pool has no times at which statements are due.
+        due = f"/{told['due']:,}" if told["due"] else ""
         return (
-            f"{self.share:.0%} {told['sent']:,}/{told['due']:,} sent, "
+            f"{self.share:.0%} {told['sent']:,}{due} sent, "
             f"{told['open_sessions']:,} open, {told['errors']:,} errors, "
             f"p99 lag {ms['lag_p99_ms']} backlog {ms['backlog_p99_ms']} ms, "
             f"p95 2.0/1.0 {ms['response_p95_ms']}/{ms['captured_p95_ms']} ms"

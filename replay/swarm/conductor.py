@@ -25,7 +25,7 @@ from replay.progress import Progress
 from replay.swarm import messages
 from replay.swarm.crew import Crew, Worker
 from replay.swarm.interrupts import Interrupts
-from replay.swarm.opening import OpenRun, open_run
+from replay.swarm.opening import OpenRun, in_words, open_run
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -105,7 +105,8 @@ class Conductor:
     def _assign(self, run: OpenRun) -> None:
         self._crew = Crew(self._client_ids())
         workers = len(self._crew)
-        logger.info("run %s: %s, %d worker(s)", run.run_id, run.timetable.in_words, workers)
+        words = in_words(run.plan.timetable, run.dials)
+        logger.info("run %s: %s, %d worker(s)", run.run_id, words, workers)
         for worker in self._crew:
             assignment = run.assignment(shard=worker.shard, shards=workers)
             self._send(messages.ASSIGN, assignment, worker)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import platform
 import secrets
 from argparse import Namespace
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -19,6 +20,7 @@ from typing import Any
 import replay
 from replay.artefact import write_json
 from replay.demo.bundle import bundled_workload
+from replay.dials import Dials
 from replay.errors import Unreadable, UsageError
 from replay.plan import Plan, build_plan, write_plan
 from replay.run import SCHEMA_VERSION, Ledger, Run
@@ -29,7 +31,7 @@ from replay.swarm.settle import Settlement, settle
 from replay.swarm.statistics import labels_of
 from replay.target.embedded import EmbeddedServer, open_embedded
 from replay.target.target import Target, parse_target, probe_target
-from replay.timetable import Dials, Timetable, shard_of_sessions
+from replay.timetable import Timetable, shard_of_sessions
 from replay.waiter import in_thread
 from replay.workload import Workload
 
@@ -53,11 +55,6 @@ class OpenRun:
     board: Board
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
-    @property
-    def timetable(self) -> Timetable:
-        """What is due when."""
-        return self.plan.timetable
-
     def assignment(self, *, shard: int, shards: int) -> dict[str, Any]:
         """What one worker must know; the rest it computes."""
         return {
@@ -75,7 +72,7 @@ class OpenRun:
     def begin(self) -> None:
         """Make the directory and say that everything planned is still unknown."""
         (self.path / "samples").mkdir(parents=True, exist_ok=True)
-        planned = self.timetable.statements
+        planned = 0 if self.dials.endless else self.plan.timetable.statements
         self._write(Ledger(planned=planned, unknown=planned), workers=[], ended_by=None)
 
     def end(self, *, workers: list[dict[str, Any]], ended_by: str) -> Settlement:
@@ -83,7 +80,14 @@ class OpenRun:
         for reserve in (self.path / "samples").glob(RESERVES):
             # A worker that was killed could not give it back.
             reserve.unlink(missing_ok=True)
-        settlement = in_thread(lambda: settle(Run(self.path), self.plan))
+        lost = sum(
+            len(self.dials.users_of(worker["shard"], len(workers)))
+            for worker in workers
+            if worker["lost"] and self.dials.endless
+        )
+        settlement = in_thread(
+            lambda: settle(Run(self.path), self.plan, endless=self.dials.endless, lost=lost)
+        )
         self._write(settlement.ledger, workers=workers, ended_by=ended_by)
         return settlement
 
@@ -97,7 +101,7 @@ class OpenRun:
         self, ledger: Ledger, *, workers: list[dict[str, Any]], ended_by: str | None
     ) -> None:
         ended_at = None if ended_by is None else _iso(datetime.now(UTC))
-        copies = self.timetable.copies
+        copies = self.plan.timetable.copies
         varied = sum(worker["varied"] or 0 for worker in workers)
         write_json(
             self.path / "run.json",
@@ -119,7 +123,7 @@ class OpenRun:
                 "started_at": _iso(self.started_at),
                 "ended_at": ended_at,
                 "ended_by": ended_by,
-                "timetable": self.timetable.as_json(),
+                "timetable": _shape(self.plan.timetable, self.dials),
                 "workers": workers,
                 "variation": {
                     "mode": self.dials.vary,
@@ -130,6 +134,26 @@ class OpenRun:
                 "ledger": ledger.as_json(),
             },
         )
+
+
+def in_words(timetable: Timetable, dials: Dials, *, part: tuple[int, int] = (0, 1)) -> str:
+    """What a user is told of a timetable, or of a worker's part of it, before a run."""
+    if dials.mode == "open":
+        return timetable.in_words
+    often = "again and again" if dials.endless else "once"
+    return (
+        f"{timetable.statements:,} statements in {timetable.sessions:,} sessions, of which "
+        f"{len(dials.users_of(*part)):,} connections draw {dials.draw} {often}"
+    )
+
+
+def _shape(timetable: Timetable, dials: Dials) -> Mapping[str, int | None]:
+    """The `timetable` object of run.json."""
+    if dials.mode == "open":
+        return timetable.as_json()
+    untimed = dict.fromkeys(("length_us", "peak_rate_per_s"), None)
+    sizes = {"statements": timetable.statements, "sessions": timetable.sessions}
+    return {**sizes, **untimed, "peak_sessions": dials.users}
 
 
 def dry_run(options: Namespace) -> str:
@@ -143,12 +167,13 @@ def dry_run(options: Namespace) -> str:
     workload, plan = _laid_out(options, dials)
     timetable = plan.timetable
     shards = max(options.processes or 0, options.expect_workers or 0, 1)
-    lines = [f"`{workload.path}`: {timetable.in_words}"]
+    lines = [f"`{workload.path}`: {in_words(timetable, dials)}"]
     if shards > 1:
         shard = shard_of_sessions(timetable, shards)
         for number in range(shards):
             part = timetable.shard(shard == number)
-            lines.append(f"worker {number + 1} of {shards}: {part.in_words}")
+            words = in_words(part, dials, part=(number, shards))
+            lines.append(f"worker {number + 1} of {shards}: {words}")
     return "\n".join(lines)
 
 
@@ -162,17 +187,6 @@ def _laid_out(options: Namespace, dials: Dials) -> tuple[Workload, Plan]:
             "the dials leave no statement to replay", hint="raise --scale, widen --from and --to"
         )
     return workload, plan
-
-
-def _written(plan: Plan, workload: Workload, run_dir: Path) -> TemporaryDirectory[str]:
-    run_dir.mkdir(parents=True, exist_ok=True)
-    files = TemporaryDirectory(prefix=".plan.", dir=run_dir.resolve())
-    try:
-        write_plan(plan, workload, Path(files.name))
-    except BaseException:
-        files.cleanup()
-        raise
-    return files
 
 
 def open_run(options: Namespace, *, host: str) -> OpenRun:
@@ -199,7 +213,7 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
             url, statement_timeout_s=dials.statement_timeout_s, writes=dials.writes
         )
         facts = probe_target(target)
-        files = in_thread(lambda: _written(plan, workload, path))
+        files = in_thread(lambda: write_plan(plan, workload, path))
     except BaseException:
         if server is not None:
             server.stop()
@@ -215,7 +229,11 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
         server=server,
         plan=plan,
         plan_files=files,
-        board=Board(groups, length_us=plan.timetable.length_us, lag_budget_ms=dials.lag_budget_ms),
+        board=Board(
+            groups,
+            length_us=plan.timetable.length_us or round((options.run_time or 0) * 1e6),
+            lag_budget_ms=dials.lag_budget_ms,
+        ),
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
+from replay.dials import DRAWS, MODES, PACES, VARIATIONS, Dials
 from replay.errors import UsageError
-from replay.timetable import VARIATIONS, Dials
 
 if TYPE_CHECKING:
     from locust.argument_parser import LocustArgumentParser
@@ -77,6 +77,24 @@ _CHOICES = (
         "fail: end the run; continue: finish what is left",
     ),
     (
+        "--mode",
+        MODES,
+        _PLAIN.mode,
+        "open: statements are sent when they are due; pool: by -u connections without a pause",
+    ),
+    (
+        "--draw",
+        DRAWS,
+        _PLAIN.draw,
+        "what connections of a pool take in turn: whole sessions, or statements by themselves",
+    ),
+    (
+        "--pace",
+        PACES,
+        _PLAIN.pace,
+        "captured: due at 1.0's offsets; think: after the answer before and the user's think time",
+    ),
+    (
         "--vary",
         VARIATIONS,
         _PLAIN.vary,
@@ -115,6 +133,12 @@ def dials_of(options: Namespace) -> Dials:
     if options.loop and not options.run_time:
         raise UsageError("`--loop` needs an end", hint="say how long: -t 8h")
     return Dials(
+        mode=options.mode,
+        draw=options.draw,
+        pace=options.pace,
+        users=1 if options.num_users is None else options.num_users,
+        ramp_per_s=options.spawn_rate,
+        endless=options.mode == "pool" and bool(options.run_time),
         since=getattr(options, "from") or None,
         until=options.to or None,
         think=_factor(options.think),

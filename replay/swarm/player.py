@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from replay.dials import Dials
 from replay.engine import Engine
 from replay.errors import FourstepError, Unreadable, describe
 from replay.live import Feed
@@ -28,7 +29,7 @@ from replay.swarm import messages
 from replay.swarm.interrupts import Interrupts
 from replay.swarm.statistics import Label, Statistics, labels_of
 from replay.target.target import parse_target
-from replay.timetable import Dials, Timetable, shard_of_sessions
+from replay.timetable import Timetable, shard_of_sessions
 from replay.variation import Variation
 from replay.waiter import in_thread
 from replay.workload import Workload, coded
@@ -95,6 +96,7 @@ class Player:
                 dials=dials,
                 unsupported=shard.unsupported,
                 stream=shard.stream,
+                part=(data["shard"], data["shards"]),
                 variation=shard.variation,
                 on_rows=(shard.feed.count, statistics.add),
             )

@@ -75,30 +75,28 @@ class Settlement:
         return ExitCode.DONE, None
 
 
-def settle(run: Run, plan: Plan) -> Settlement:
+def settle(run: Run, plan: Plan, *, endless: bool = False, lost: int = 0) -> Settlement:
     """Complete the samples and count them, reading a bounded number at a time.
 
     A disk too full for the samples of what is unknown does not matter: the ledger counts as
-    unknown whatever was planned and has no sample.
+    unknown whatever was planned and has no sample. A pool that draws without end plans what it
+    draws, so what has left no sample cannot be named: `lost` is how many may have been in flight.
     """
-    timetable = plan.timetable
-    planned = np.zeros(len(plan.statements), dtype=np.bool_)
-    planned[timetable.row] = True
-    number = np.cumsum(planned) - 1
-    seen = np.zeros((timetable.clone.max(initial=0) + 1, planned.sum()), dtype=np.bool_)
     lags_us = [np.empty(0, dtype=np.int64)]
+    seen = _Seen(plan)
 
     def noted() -> Iterator[pa.RecordBatch]:
         for batch in run.sample_batches(_COLUMNS):
-            seen[batch["clone"].to_numpy(), number[batch["statement_id"].to_numpy()]] = True
             lags_us.append(_lag_us(batch))
+            if not endless:
+                seen.add(batch)
             yield batch
 
-    ledger = Ledger.of_samples(timetable.statements, noted())
-    clone = timetable.clone_of(np.arange(timetable.statements))
-    missing = np.flatnonzero(~seen[clone, number[timetable.row]])
-    if len(missing):
-        of = Planned(timetable, plan.statements)
+    ledger = Ledger.of_samples(None if endless else plan.timetable.statements, noted())
+    if endless:
+        ledger.planned, ledger.unknown = ledger.planned + lost, ledger.unknown + lost
+    elif len(missing := seen.missing()):
+        of = Planned(plan.timetable, plan.statements)
         parts = (missing[at : at + _ROWS] for at in range(0, len(missing), _ROWS))
         with suppress(OSError):
             write_table(run.path / "samples" / "unknown.parquet", SAMPLES, map(of.unknown, parts))
@@ -108,6 +106,28 @@ def settle(run: Run, plan: Plan) -> Settlement:
         lag_p50_us=_quantile(lag_us, 0.50),
         lag_p99_us=_quantile(lag_us, 0.99),
     )
+
+
+class _Seen:
+    """Which planned statements have a sample."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._timetable = timetable = plan.timetable
+        planned = np.zeros(len(plan.statements), dtype=np.bool_)
+        planned[timetable.row] = True
+        self._number = np.cumsum(planned) - 1
+        shape = (timetable.clone.max(initial=0) + 1, planned.sum())
+        self._seen = np.zeros(shape, dtype=np.bool_)
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        number = self._number[batch["statement_id"].to_numpy()]
+        self._seen[batch["clone"].to_numpy(), number] = True
+
+    def missing(self) -> Ints:
+        """Planned indexes without one."""
+        timetable = self._timetable
+        clone = timetable.clone_of(np.arange(timetable.statements))
+        return np.flatnonzero(~self._seen[clone, self._number[timetable.row]])
 
 
 def _lag_us(batch: pa.RecordBatch) -> Ints:

@@ -17,7 +17,7 @@ from locust import stats as locust_stats
 from locust.event import EventHook
 
 from replay.offsets import Ints
-from replay.samples import DONE_US, INDEX, NONE, SENT_US, Notes, Rows
+from replay.samples import CLONE, DONE_US, INDEX, NONE, SENT_US, Notes, Rows
 from replay.workload import Workload
 
 if TYPE_CHECKING:
@@ -68,8 +68,9 @@ class Statistics:
         service_ms = (rows[:, DONE_US] - rows[:, SENT_US]) / 1_000
         failed: dict[int, str] = {}
         if notes:
-            told = ((index, notes.get(index)) for index in rows[:, INDEX].tolist())
-            failed = {index: note[0] for index, note in told if note and note[0]}
+            keys = map(tuple, rows[:, [INDEX, CLONE]].tolist())
+            told = ((at, notes.get(cast("tuple[int, int]", key))) for at, key in enumerate(keys))
+            failed = {at: note[0] for at, note in told if note and note[0]}
         entry = _entry(name, kind, service_ms, failures=len(failed))
         for total in (self._stats.total, self._stats.get(name, kind)):
             total.extend(entry)
@@ -80,18 +81,16 @@ class Statistics:
                 self._stats.errors[key] = locust_stats.StatsError(kind, name, failure)
             self._stats.errors[key].occurrences += count
         if self._listened:
-            self._tell(label, rows, service_ms.tolist(), failed)
+            self._tell(label, service_ms.tolist(), failed)
 
-    def _tell(
-        self, label: Label, rows: Rows, service_ms: list[float], failed: Mapping[int, str]
-    ) -> None:
-        for number, index in enumerate(rows[:, INDEX].tolist()):
+    def _tell(self, label: Label, service_ms: list[float], failed: Mapping[int, str]) -> None:
+        for number, time_ms in enumerate(service_ms):
             self._listeners.fire(
                 request_type=label[0],
                 name=label[1],
-                response_time=service_ms[number],
+                response_time=time_ms,
                 response_length=0,
-                exception=self._failure(failed[index]) if index in failed else None,
+                exception=self._failure(failed[number]) if number in failed else None,
                 context={},
                 response=None,
             )

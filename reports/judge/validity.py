@@ -9,6 +9,7 @@ from reports.judge.result import GateResult, Outcome
 
 _WORDS = {
     "lag_p99": "the tool's own lag, p99",
+    "starved_p99": "how late the event loop of a worker was, p99",
     "offered_over_target": "statements offered on time",
     "replayed_share": "statements replayed",
     "skipped_share": "statements skipped",
@@ -37,7 +38,10 @@ def judge_validity(case: Case, gates: Gates) -> list[GateResult]:
 
 
 def _judge_run(side: Side, gates: Gates, prefix: str) -> list[GateResult]:
-    limits = {"lag_p99": float(side.fidelity.lag_budget_us)} | gates.validity
+    limits = {"lag_p99": float(side.fidelity.lag_budget_us)}
+    if side.fidelity.starved_p99_us is not None:
+        limits["starved_p99"] = limits["lag_p99"]
+    limits |= gates.validity
     return [
         _judge_end(side, f"{prefix}.finished"),
         _judge_ledger(side, f"{prefix}.ledger"),
@@ -87,7 +91,7 @@ def _judge_ledger(side: Side, name: str) -> GateResult:
 
 
 def _judge_limit(side: Side, name: str, limit: float, prefix: str) -> GateResult:
-    unit = "us" if name == "lag_p99" else "share"
+    unit = "us" if name.endswith("_p99") else "share"
     observed = getattr(side.fidelity, f"{name}_us" if unit == "us" else name)
     if observed is None:
         outcome, said = Outcome.INCONCLUSIVE, f"{_WORDS[name]}: not measured"

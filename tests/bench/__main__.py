@@ -19,11 +19,12 @@ from statistics import median
 
 import numpy as np
 
+from replay.dials import Dials
 from replay.marks import Marks
-from replay.plan import build_plan, read_plan, write_plan
+from replay.plan import build_plan, find_plan, write_plan
 from replay.run import Run
 from replay.target.embedded import EmbeddedServer
-from replay.timetable import Dials, shard_of_sessions
+from replay.timetable import shard_of_sessions
 from replay.variation import Variation
 from replay.workload import Workload
 from tests.bench.traces import (
@@ -108,10 +109,9 @@ def _plan(directory: Path) -> None:
     workload, dials = Workload(directory / "wide"), Dials(scale=2)
     began_s = time.monotonic()
     plan = build_plan(workload, dials)
-    (directory / "plan").mkdir()
-    write_plan(plan, workload, directory / "plan")
-    written_s = time.monotonic()
-    mapped = read_plan(directory / "plan")
+    with write_plan(plan, workload, directory / "plan") as files:
+        written_s = time.monotonic()
+        mapped = find_plan(Path(files), workload, dials)
     timetable = mapped.timetable.shard(shard_of_sessions(mapped.timetable, 2) == 0)
     texts = Variation(mapped.statements, timetable, dials, "postgres")
     Marks(mapped.statements, timetable.row, writes=False, unsupported=())
@@ -125,7 +125,7 @@ def _plan(directory: Path) -> None:
         chosen = np.flatnonzero(some)[:200_000].tolist()
         began_s = time.monotonic()
         for index in chosen:
-            texts.text(index)
+            texts.text(index, int(clone[index]))
         took_us = (time.monotonic() - began_s) / len(chosen) * 1e6
         print(f"  {took_us:.2f} µs for the text of each {what}", flush=True)
 

@@ -4,6 +4,7 @@ import errno
 import itertools
 import os
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -12,12 +13,13 @@ import gevent
 import pyarrow.parquet as pq
 import pytest
 
+from replay.dials import DRAWS, Dials
 from replay.divergence import Divergence
 from replay.engine import Engine
 from replay.marks import BEGIN, END, FAILED
 from replay.run import Ledger
 from replay.samples import Planned, SampleStream
-from replay.timetable import Dials, build_timetable
+from replay.timetable import build_timetable
 from replay.variation import Variation
 from tests.replay.fakes import ScriptedTarget
 from tests.replay.planned import write_workload
@@ -73,7 +75,8 @@ def play(
     assert engine.finished.wait(timeout=30)
     table = pq.read_table(stream.path)
     samples = sorted(table.to_pylist(), key=lambda row: (row["statement_id"], row["clone"]))
-    ledger = Ledger.of_samples(timetable.statements, iter([table]))
+    planned = None if dials.endless else timetable.statements
+    ledger = Ledger.of_samples(planned, iter([table]))
     return Played(samples=samples, ledger=ledger, target=target, engine=engine)
 
 
@@ -156,6 +159,62 @@ def test_a_session_diverges_where_one_side_alone_failed(
     assert bool(session.mark) == diverged
     session.follow(END, failed=False)
     assert not session.mark
+
+
+SAID = [(0.0, "a", "SELECT 1"), (0.0, "b", "SELECT 2"), (0.3, "a", "sleep 0.1"), (0.5, "a", "x")]
+
+
+def test_by_think_time_a_statement_is_due_after_the_answer_before(tmp_path: Path) -> None:
+    said = [(0.0, "a", "sleep 0.2"), (0.101, "a", "SELECT 1")]
+    played = play(tmp_path, said, dials=Dials(pace="think"))
+    first, second = played.samples
+    # 1.0 answered after a millisecond, and its user thought for 100.
+    assert second["due_us"] == first["done_us"] + 100_000
+    assert second["ready_us"] == first["done_us"]
+    assert second["sent_us"] >= second["due_us"] >= 300_000
+
+
+@pytest.mark.parametrize("draw", DRAWS)
+def test_a_pool_plays_everything_once_without_a_pause(draw: str, tmp_path: Path) -> None:
+    played = play(tmp_path, SAID, dials=Dials(mode="pool", draw=draw, users=2))
+    assert played.ledger.ok == len(SAID)
+    assert len(played.target.connections) == 2
+    assert all(connection.closed for connection in played.target.connections)
+    for sample in played.samples:
+        assert sample["due_us"] <= sample["ready_us"] + 1 <= sample["sent_us"] + 1
+    assert max(sample["done_us"] for sample in played.samples) < 400_000, "0.5 s by the timetable"
+
+
+def test_a_pool_draws_sessions_in_order_and_one_connection_each(tmp_path: Path) -> None:
+    played = play(tmp_path, SAID, dials=Dials(mode="pool", users=1))
+    of_a = [text for _, text in played.target.sent if text != "SELECT 2"]
+    assert of_a == ["SELECT 1", "sleep 0.1", "x"]
+
+
+def test_a_pool_without_end_draws_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    dials = Dials(mode="pool", users=3, endless=True)
+    played = play(tmp_path, SAID, dials=dials, drain_after_s=0.5)
+    assert played.engine.planned == len(played.samples) > 3 * len(SAID)
+    assert {sample["status"] for sample in played.samples} <= {"ok", "cancelled"}
+    asked = Counter((sample["statement_id"], sample["clone"]) for sample in played.samples)
+    assert set(asked.values()) == {1}, "each time around is a clone of its own"
+
+
+def test_a_pool_grows_by_its_ramp(tmp_path: Path) -> None:
+    dials = Dials(mode="pool", draw="statements", users=99, ramp_per_s=10, endless=True)
+    played = play(tmp_path, SAID, dials=dials, drain_after_s=0.55)
+    last_us = max(sample["sent_us"] for sample in played.samples)
+    assert 2 <= played.target.logins <= 1 + last_us // 100_000
+
+
+def test_statements_drawn_alone_leave_out_what_belongs_to_a_session(tmp_path: Path) -> None:
+    said = [(n / 100, "s", sql) for n, sql in enumerate(["BEGIN", "SELECT 1", "COMMIT"])]
+    played = play(tmp_path, said, kind=None, dials=Dials(mode="pool", draw="statements"))
+    assert statuses(played) == ["skipped", "ok", "skipped"]
+    assert dict(played.ledger.skipped) == {
+        "not drawn alone: begin": 1,
+        "not drawn alone: commit": 1,
+    }
 
 
 def test_what_may_write_is_skipped_and_counted(tmp_path: Path) -> None:

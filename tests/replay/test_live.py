@@ -15,7 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replay.live import BUCKETS, CAUSES, ENDS, GROUPS, LAG, Feed, pack, percentiles_us, unpack
-from replay.samples import CANCELLED, DIVERGED, ERROR, NONE, OK, SKIPPED, TIMEOUT, Notes, Rows
+from replay.samples import (
+    CANCELLED,
+    DIVERGED,
+    ERROR,
+    FIELDS,
+    NONE,
+    OK,
+    SKIPPED,
+    TIMEOUT,
+    Notes,
+    Rows,
+)
 from replay.swarm.board import DELAYS, RECENT, Board
 
 GROUPED = [("select", "a"), ("select", "b"), ("insert", "c")]
@@ -46,13 +57,13 @@ def ends(draw: st.DrawFn) -> list[tuple[list[int], str | None]]:
             done_us = sent_us + service_us
             sqlstate = draw(st.sampled_from(["42P01", "57014", "P0001", None]))
         status += draw(st.sampled_from([0, DIVERGED]))
-        told.append(([index, due_us, ready_us, sent_us, NONE, done_us, status, NONE], sqlstate))
+        told.append(([index, 0, due_us, ready_us, sent_us, NONE, done_us, status, NONE], sqlstate))
     return told
 
 
 def feed() -> Feed:
     timetable = SimpleNamespace(
-        due_us=np.arange(PLANNED) * 250_000, row=np.arange(PLANNED)[::-1].copy()
+        due_us=np.arange(PLANNED) * 250_000, row=np.arange(PLANNED)[::-1].copy(), pooled=False
     )
     statements = pa.table({"duration_us": pa.array(CAPTURED_US, pa.int64())})
     codes = np.arange(PLANNED) % len(GROUPED)
@@ -60,8 +71,8 @@ def feed() -> Feed:
 
 
 def as_rows(told: list[tuple[list[int], str | None]]) -> tuple[Rows, Notes]:
-    rows = np.array([row for row, _ in told], dtype=np.int64).reshape(-1, 8)
-    return rows, {row[0]: (sqlstate, "text", None) for row, sqlstate in told if sqlstate}
+    rows = np.array([row for row, _ in told], dtype=np.int64).reshape(-1, FIELDS)
+    return rows, {(row[0], 0): (sqlstate, "text", None) for row, sqlstate in told if sqlstate}
 
 
 def board(**how: Any) -> Board:

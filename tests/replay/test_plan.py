@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
@@ -12,25 +13,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replay.artefact import write_json
-from replay.plan import Plan, build_plan, find_plan, read_plan, write_plan
+from replay.dials import Dials
+from replay.errors import Unreadable
+from replay.plan import Plan, build_plan, find_plan, write_plan
 from replay.run import Run
 from replay.samples import FIELDS, NONE, OK, Planned, SampleStream
 from replay.swarm import settle as settling
 from replay.swarm.settle import settle
 from replay.texts import Texts
-from replay.timetable import Dials
 from replay.workload import Workload
 from tests.replay.planned import write_workload
 
 
-def written(tmp_path: Path, dials: Dials) -> tuple[Workload, Plan, Path]:
+def written(tmp_path: Path, dials: Dials) -> tuple[Workload, Plan, TemporaryDirectory[str]]:
     said = [(n / 10, f"s{n % 7}", f"SELECT 'é{n}'") for n in range(60)]
     workload = write_workload(tmp_path / "w", said)
     plan = build_plan(workload, dials)
-    directory = tmp_path / "run" / ".plan.1"
-    directory.mkdir(parents=True)
-    write_plan(plan, workload, directory)
-    return workload, plan, directory
+    return workload, plan, write_plan(plan, workload, tmp_path / "run")
 
 
 def as_bytes(plan: Plan) -> list[bytes]:
@@ -43,11 +42,12 @@ def as_bytes(plan: Plan) -> list[bytes]:
 def test_a_worker_maps_or_makes_the_plan_that_the_master_wrote(
     dials: Dials, tmp_path: Path
 ) -> None:
-    workload, plan, directory = written(tmp_path, dials)
-    mapped = read_plan(directory)
-    shutil.rmtree(directory.parent)
+    workload, plan, files = written(tmp_path, dials)
+    directory = Path(files.name)
+    mapped = find_plan(directory, workload, dials)
+    files.cleanup()
     made = find_plan(directory, workload, dials)
-    assert list(directory.parent.iterdir()) == []
+    assert list((tmp_path / "run").iterdir()) == []
     columns = mapped.statements.column_names
     assert {"sql", "params", "session_id", "error"} <= set(columns)
     for one in (mapped, made):
@@ -56,9 +56,19 @@ def test_a_worker_maps_or_makes_the_plan_that_the_master_wrote(
 
 
 def test_a_plan_that_is_there_is_not_made_again(tmp_path: Path) -> None:
-    workload, plan, directory = written(tmp_path, Dials())
+    workload, plan, files = written(tmp_path, Dials())
     shutil.rmtree(workload.path)
-    assert as_bytes(find_plan(directory, workload, Dials(scale=3))) == as_bytes(plan)
+    with files:
+        assert as_bytes(find_plan(Path(files.name), workload, Dials(scale=3))) == as_bytes(plan)
+
+
+def test_a_plan_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    workload, plan, files = written(tmp_path, Dials())
+    files.cleanup()
+    workload.statements_path.write_bytes(b"PAR1 not any more")
+    with pytest.raises(Unreadable, match="damaged"):
+        write_plan(plan, workload, tmp_path / "run")
+    assert list((tmp_path / "run").iterdir()) == []
 
 
 BINDS = st.none() | st.lists(st.none() | st.text(max_size=3), max_size=3)
@@ -93,15 +103,19 @@ def test_what_has_no_sample_is_settled_as_unknown(
     dials: Dials, every: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settling, "_ROWS", 7)
-    _, plan, directory = written(tmp_path, dials)
-    run, statements = directory.parent, plan.timetable.statements
+    _, plan, files = written(tmp_path, dials)
+    files.cleanup()
+    run, statements = tmp_path / "run", plan.timetable.statements
     write_json(run / "run.json", {"schema_version": 1})
     due_us = plan.timetable.due_us.tolist()
+    clone = plan.timetable.clone_of(np.arange(statements)).tolist()
     kept = [n for n in range(statements) if n % every]
     for worker, part in enumerate((kept[::2], kept[1::2])):
         planned = Planned(plan.timetable, plan.statements)
         stream = SampleStream(run / "samples", worker=f"w{worker}", planned=planned)
-        rows = [(n, due_us[n], 0, due_us[n] + n, NONE, due_us[n] + n, OK, 1) for n in part]
+        rows = [
+            (n, clone[n], due_us[n], 0, due_us[n] + n, NONE, due_us[n] + n, OK, 1) for n in part
+        ]
         stream.append(np.array(rows, dtype=np.int64).reshape(-1, FIELDS), {})
         # One ends well, the other dies and leaves its stream.
         if worker:
@@ -116,6 +130,5 @@ def test_what_has_no_sample_is_settled_as_unknown(
     assert set(unknown["status"].to_pylist()) == {"unknown"}
     assert len(unknown) == statements - len(kept)
     samples = Run(run).samples().select(["statement_id", "clone", "due_us"]).to_pylist()
-    clone = plan.timetable.clone_of(np.arange(statements)).tolist()
     wanted = zip(plan.timetable.row.tolist(), clone, due_us, strict=True)
     assert sorted(tuple(row.values()) for row in samples) == sorted(wanted)

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from replay.dials import Dials
 from replay.errors import Unreadable
 from replay.run import SAMPLES, Ledger, Run, read_stream
 from replay.samples import NONE, OK, Planned, SampleStream
-from replay.timetable import Dials, build_timetable
+from replay.timetable import build_timetable
 from replay.workload import Workload
 from tests.replay.planned import write_workload
 
@@ -28,7 +29,7 @@ def stream_of(tmp_path: Path, batches: int) -> tuple[SampleStream, Workload]:
     timetable = build_timetable(statements, Dials())
     stream = SampleStream(tmp_path / "samples", worker="w0", planned=Planned(timetable, statements))
     for batch in range(batches):
-        rows = [(2 * batch + n, 0, 0, 5, NONE, 9, OK, 1) for n in range(2)]
+        rows = [(2 * batch + n, 0, 0, 0, 5, NONE, 9, OK, 1) for n in range(2)]
         stream.append(np.array(rows, dtype=np.int64), {})
     return stream, workload
 
@@ -36,13 +37,13 @@ def stream_of(tmp_path: Path, batches: int) -> tuple[SampleStream, Workload]:
 def test_a_stream_cut_anywhere_is_readable_up_to_the_last_whole_batch(tmp_path: Path) -> None:
     stream, _ = stream_of(tmp_path, batches=3)
     whole = stream.path.read_bytes()
-    assert read_stream(stream.path).num_rows == 6
+    assert sum(map(len, read_stream(stream.path))) == 6
     stream.finish()
     cut = tmp_path / "cut.arrows"
     seen = set()
     for length in range(0, len(whole), 97):
         cut.write_bytes(whole[:length])
-        table = read_stream(cut)
+        table = pa.Table.from_batches(read_stream(cut), SAMPLES)
         assert table.schema.equals(SAMPLES)
         seen.add(table.num_rows)
     assert seen == {0, 2, 4}
@@ -50,7 +51,7 @@ def test_a_stream_cut_anywhere_is_readable_up_to_the_last_whole_batch(tmp_path: 
 
 def test_a_finished_stream_is_parquet_with_the_same_rows(tmp_path: Path) -> None:
     stream, _ = stream_of(tmp_path, batches=2)
-    before = read_stream(stream.path)
+    before = pa.Table.from_batches(read_stream(stream.path))
     closing = stream.finish()
     assert closing["rows_written"] == 4
     assert stream.path.suffix == ".parquet"

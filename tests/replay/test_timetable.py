@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from replay.dials import DRAWS, Dials
 from replay.errors import UsageError
-from replay.timetable import Dials, Timetable, build_timetable, shard_of_sessions
+from replay.timetable import Timetable, build_timetable, shard_of_sessions
 
 
 def statements(sessions: list[list[int]], *, duration_us: int | None = None) -> pa.Table:
@@ -218,3 +219,41 @@ MISTAKES: dict[str, dict[str, object]] = {
 def test_mistakes_name_their_option(option: str, dials: dict[str, object]) -> None:
     with pytest.raises(UsageError, match=option):
         Dials(**dials)  # type: ignore[arg-type]  # which dial is the case's
+
+
+@given(SESSIONS, SCALES, st.sampled_from(DRAWS), st.integers(0, 9))
+@settings(max_examples=60, deadline=None)
+def test_a_pool_draws_everything_once_and_sessions_whole(
+    sessions: list[list[int]], scale: float, draw: str, seed: int
+) -> None:
+    table = statements(sessions)
+    planned = build_timetable(table, Dials(scale=scale, seed=seed))
+    pool = build_timetable(table, Dials(scale=scale, seed=seed, mode="pool", draw=draw))
+    everything = [sorted(zip(t.row, clone_of(t), strict=True)) for t in (planned, pool)]
+    assert everything[0] == everything[1]
+    assert not pool.due_us.any() and not pool.think_us.any()
+    if draw == "sessions":
+        wanted = {tuple(planned.row[part]) for part in session_slices(planned)}
+        assert {tuple(pool.row[part]) for part in session_slices(pool)} == wanted
+    else:
+        assert pool.sessions == pool.statements
+
+
+def clone_of(timetable: Timetable) -> list[int]:
+    numbers: list[int] = timetable.clone_of(np.arange(timetable.statements)).tolist()
+    return numbers
+
+
+@given(SESSIONS, st.floats(0.5, 4))
+@settings(max_examples=60, deadline=None)
+def test_thinking_fills_the_time_between_answers_and_the_next_statements(
+    sessions: list[list[int]], speed: float
+) -> None:
+    table = statements(sessions)
+    timetable = build_timetable(table, Dials(pace="think", speed=speed))
+    took_us = table["duration_us"].fill_null(0).to_numpy()[timetable.row]
+    for part in session_slices(timetable):
+        due_us, think_us = timetable.due_us[part], timetable.think_us[part]
+        gap_us = np.diff(due_us) - took_us[part][:-1] / speed
+        assert think_us[0] == 0
+        assert np.abs(think_us[1:] - np.maximum(gap_us, 0)).max(initial=0) <= 2

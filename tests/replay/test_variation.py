@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from replay import variation
 from replay.dependence import together
+from replay.dials import Dials
 from replay.template import normalise
-from replay.timetable import Dials, Timetable, build_timetable, shard_of_sessions
+from replay.timetable import Timetable, build_timetable, shard_of_sessions
 from replay.variation import Variation
 
 Asked = tuple[bytes, list[bytes | None] | None]
@@ -50,7 +51,7 @@ def asked(
     varied = Variation(statements, timetable, dials, dialect=dialect)
     clones = np.repeat(timetable.clone, np.diff(timetable.starts))
     given = {
-        (int(row), int(clone)): varied.text(index)
+        (int(row), int(clone)): varied.text(index, int(clone))
         for index, (row, clone) in enumerate(zip(timetable.row, clones, strict=True))
     }
     return given, varied.varied

@@ -58,6 +58,7 @@ class Plan:
     lost: int = 0
     lag_us: float = 400.0
     cpu_p95: float | None = 0.31
+    starved_us: int | None = None
     with_captured: bool = True
     finished: bool = True
     run_id: str = "r-20240611-b81"
@@ -260,6 +261,7 @@ def _document(workload: Workload, plan: Plan, ledger: Ledger, length_us: int) ->
                 "sha256": "0" * 64,
                 "max_lag_us": 9000,
                 "cpu_p95": plan.cpu_p95,
+                "starved_p99_us": plan.starved_us,
                 "clock_offset_us": 0,
                 "lost": False,
             }

@@ -76,10 +76,11 @@ def test_a_run_of_errors_only_is_no_go(tmp_path: Path) -> None:
     ("plan", "broken"),
     [
         (Plan(lag_us=120_000), "validity.lag_p99"),
+        (Plan(starved_us=260_000), "validity.starved_p99"),
         (Plan(finished=False), "validity.finished"),
         (Plan(lost=3), "validity.ledger"),
     ],
-    ids=["lag", "unfinished", "lost samples"],
+    ids=["lag", "starved", "unfinished", "lost samples"],
 )
 def test_a_broken_run_is_invalid_and_its_timing_undecided(
     tmp_path: Path, plan: Plan, broken: str
