@@ -64,25 +64,23 @@ def unpack(packed: object, *, groups: int) -> Ints:
     told, counts = np.array(packed, dtype=np.int64), figures(groups)
     if (told < 0).any():
         raise ValueError("neither a place nor a count")
-    places, numbers = told
-    np.add.at(counts.reshape(-1), places, numbers)
+    np.add.at(counts.reshape(-1), *told)
     return counts
 
 
 class Feed:
     """Counts a worker's samples, and hands over what it counted since it last did."""
 
-    def __init__(
-        self, timetable: Timetable, statements: pa.Table, codes: Ints, groups: int
-    ) -> None:
-        """`codes` holds the group of each planned statement."""
+    def __init__(self, timetable: Timetable, statements: pa.Table, codes: Ints, size: int) -> None:
+        """`codes` holds the group of each planned statement, of as many groups as `size` says."""
         self.max_lag_us = 0
-        timed = 0 if timetable.pooled else 1
-        self._due = np.bincount(timetable.due_us // _DUE_EVERY_US).cumsum() * timed
+        # A worker more than there are sessions has none, and a pool's statements are never due.
+        due_us = timetable.due_us[: 0 if timetable.pooled else None]
+        self._due = np.bincount(due_us // _DUE_EVERY_US, minlength=1).cumsum()
         self._row = timetable.row
         self._captured_us = statements["duration_us"]
         self.codes = codes
-        self._counts = figures(groups)
+        self._counts = figures(size)
 
     def count(self, rows: samples.Rows, notes: samples.Notes) -> None:
         """Add statements that ended."""

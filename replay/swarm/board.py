@@ -21,11 +21,9 @@ RECENT = 10
 _NOTHING = live.figures(1)
 _LATE = {live.LAG: "the tool is late", live.BACKLOG: "2.0 is behind"}
 
-Columns = dict[str, tuple[str, int, float]]
-"""Times in a table of the page: title, row of figures and share, by key."""
 
-
-def _columns(names: str, rows: Mapping[str, tuple[str, int]]) -> Columns:
+def _columns(names: str, rows: Mapping[str, tuple[str, int]]) -> dict[str, tuple[str, int, float]]:
+    """Times in a table of the page: title, row of figures and share, by key."""
     return {
         f"{key}_{name}_ms": (f"{title} {name} (ms)", row, _SHARES[name])
         for name in names.split()
@@ -51,19 +49,21 @@ class _Worker:
 class Board:
     """Figures of a run, by worker and by group of statements."""
 
-    def __init__(self, groups: Sequence[Label], *, length_us: int, lag_budget_ms: float) -> None:
-        """`length_us` is that of the timetable, or of the run where there is none."""
+    def __init__(self, groups: Sequence[Label], *, length_s: float, lag_budget_ms: float) -> None:
+        """`length_s` is the run's, zero if nobody knows it."""
         self.zero_s = math.inf  # the run's zero, on `time.monotonic`
         self._groups = groups
-        self._length_us = length_us or 1
+        self._length_s = length_s
         self._budget_us = lag_budget_ms * 1e3
         self._workers: dict[int, _Worker] = {}
         self._beside = live.figures(len(groups))[live.GROUPS :].reshape(-1, 3, live.BUCKETS)
 
     @property
-    def share(self) -> float:
-        """How much of the run's time has passed."""
-        return min(1.0, max(0.0, (time.monotonic() - self.zero_s) * 1e6 / self._length_us))
+    def passed(self) -> str:
+        """How much of the run's length has passed, or how long it has run where that is unknown."""
+        passed_s = max(0.0, time.monotonic() - self.zero_s)
+        known = self._length_s > 0
+        return f"{min(1.0, passed_s / self._length_s):.0%}" if known else f"{passed_s:.0f} s"
 
     def take(self, shard: int, told: Mapping[str, Any]) -> None:
         """Add what a worker counted since it last told; what makes no sense is ignored."""
@@ -124,14 +124,16 @@ class Board:
         # A pool has no times at which statements are due.
         due = f"/{told['due']:,}" if told["due"] else ""
         return (
-            f"{self.share:.0%} {told['sent']:,}{due} sent, "
+            f"{self.passed} {told['sent']:,}{due} sent, "
             f"{told['open_sessions']:,} open, {told['errors']:,} errors, "
             f"p99 lag {ms['lag_p99_ms']} backlog {ms['backlog_p99_ms']} ms, "
             f"p95 2.0/1.0 {ms['response_p95_ms']}/{ms['captured_p95_ms']} ms"
         )[:120]
 
 
-def _times(counts: Ints, columns: Columns) -> list[dict[str, float | None]]:
+def _times(
+    counts: Ints, columns: Mapping[str, tuple[str, int, float]]
+) -> list[dict[str, float | None]]:
     ms = {share: live.percentiles_us(counts, share) / 1e3 for share in _SHARES.values()}
     rows: list[dict[str, float | None]] = [{} for _ in counts]
     for key, (_, which, share) in columns.items():

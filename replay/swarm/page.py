@@ -33,7 +33,7 @@ def add_tabs(web_ui: Any, conductor: Conductor) -> None:  # noqa: ANN401  Locust
             run, empty = conductor.run, {"name": "no run yet"}
             rows = {"replay": [empty], "beside": [empty]}
             if run is not None:
-                says = f"{conductor.state}, {run.board.share:.0%}, {run.path.resolve()}"
+                says = f"{conductor.state}, {run.board.passed}, {run.path.resolve()}"
                 rows = {"replay": [{"name": "  run", "in_words": says}, *run.board.delays()]}
                 rows["beside"] = run.board.beside()
             told = [{"key": key, "data": data} for key, data in rows.items()]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from fractions import Fraction
-from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -22,12 +21,14 @@ from replay.samples import (
     FIELDS,
     NONE,
     OK,
+    SENT_US,
     SKIPPED,
     TIMEOUT,
     Notes,
     Rows,
 )
 from replay.swarm.board import DELAYS, RECENT, Board
+from replay.timetable import Timetable
 
 GROUPED = [("select", "a"), ("select", "b"), ("insert", "c")]
 PLANNED = 60
@@ -61,13 +62,17 @@ def ends(draw: st.DrawFn) -> list[tuple[list[int], str | None]]:
     return told
 
 
-def feed() -> Feed:
-    timetable = SimpleNamespace(
-        due_us=np.arange(PLANNED) * 250_000, row=np.arange(PLANNED)[::-1].copy(), pooled=False
+def feed(sessions: int = PLANNED, *, pooled: bool = False) -> Feed:
+    """Of sessions that ask once, every quarter of a second; statements by row backwards."""
+    timetable = Timetable(
+        row=np.arange(PLANNED - 1, PLANNED - 1 - sessions, -1),
+        due_us=np.arange(sessions) * (0 if pooled else 250_000),
+        starts=np.arange(sessions + 1),
+        clone=np.zeros(sessions, dtype=np.int64),
+        think_us=np.zeros(sessions if pooled else 0, dtype=np.int64),
     )
     statements = pa.table({"duration_us": pa.array(CAPTURED_US, pa.int64())})
-    codes = np.arange(PLANNED) % len(GROUPED)
-    return Feed(cast(Any, timetable), statements, codes, len(GROUPED))
+    return Feed(timetable, statements, np.arange(sessions) % len(GROUPED), len(GROUPED))
 
 
 def as_rows(told: list[tuple[list[int], str | None]]) -> tuple[Rows, Notes]:
@@ -76,7 +81,7 @@ def as_rows(told: list[tuple[list[int], str | None]]) -> tuple[Rows, Notes]:
 
 
 def board(**how: Any) -> Board:
-    return Board(GROUPED, **{"length_us": 10_000_000, "lag_budget_ms": 250.0} | how)
+    return Board(GROUPED, **{"length_s": 10.0, "lag_budget_ms": 250.0} | how)
 
 
 def shown(board: Board) -> list[dict[str, Any]]:
@@ -109,8 +114,8 @@ def test_parts_add_up_to_the_whole(
 def test_a_percentile_is_within_three_percent_of_the_exact_one(
     lags_us: list[int], percent: int
 ) -> None:
-    rows = np.zeros((len(lags_us), 8), dtype=np.int64)
-    rows[:, 3] = lags_us
+    rows = np.zeros((len(lags_us), FIELDS), dtype=np.int64)
+    rows[:, SENT_US] = lags_us
     one = feed()
     one.count(rows, {})
     counts = unpack(one.take(now_us=0)["counts"], groups=len(GROUPED))
@@ -123,12 +128,12 @@ def test_each_figure_is_what_its_name_says() -> None:
     one, seen = feed(), board(lag_budget_ms=5.0)
     # Four of the first group, of which 1.0 timed three, and two that failed.
     told: list[tuple[list[int], str | None]] = [
-        ([0, 1_000_000, 900_000, 1_001_000, NONE, 1_011_000, OK, 1], None),
-        ([3, 2_000_000, 2_500_000, 2_501_000, NONE, 2_521_000, OK + DIVERGED, 1], None),
-        ([6, 3_000_000, 2_900_000, 3_001_000, NONE, 3_031_000, OK, 1], None),
-        ([9, 3_500_000, 3_500_000, 3_501_000, NONE, 3_531_000, OK, 1], None),
-        ([1, 4_000_000, 4_000_000, 4_001_000, NONE, 4_002_000, ERROR, NONE], "53300"),
-        ([2, 4_000_000, NONE, NONE, NONE, NONE, ERROR, NONE], "08001"),
+        ([0, 0, 1_000_000, 900_000, 1_001_000, NONE, 1_011_000, OK, 1], None),
+        ([3, 0, 2_000_000, 2_500_000, 2_501_000, NONE, 2_521_000, OK + DIVERGED, 1], None),
+        ([6, 0, 3_000_000, 2_900_000, 3_001_000, NONE, 3_031_000, OK, 1], None),
+        ([9, 0, 3_500_000, 3_500_000, 3_501_000, NONE, 3_531_000, OK, 1], None),
+        ([1, 0, 4_000_000, 4_000_000, 4_001_000, NONE, 4_002_000, ERROR, NONE], "53300"),
+        ([2, 0, 4_000_000, NONE, NONE, NONE, NONE, ERROR, NONE], "08001"),
     ]
     one.count(*as_rows(told))
     seen.take(4, one.take(now_us=5_000_000) | {"in_flight": 2, "open_sessions": 3})
@@ -155,7 +160,7 @@ def test_before_anything_is_told_the_tables_say_so() -> None:
     whole, _ = board().delays()
     assert (whole["in_words"], whole["lag_p99_ms"], whole["sent"]) == ("nothing sent", None, 0)
     assert [row["statements"] for row in board().beside()] == [0]
-    assert board().line().startswith("0% 0/0 sent, 0 open")
+    assert board().line().startswith("0% 0 sent, 0 open")
 
 
 @given(
@@ -183,6 +188,22 @@ def test_counts_of_a_stranger_raise_nothing(counts: Any) -> None:
     seen.take(0, GAUGES | {"counts": counts})
     assert len(shown(seen)) >= 3
     assert len(seen.line()) <= 120
+
+
+@pytest.mark.parametrize(
+    ("sessions", "pooled", "due"), [(PLANNED, False, 5), (0, False, 0), (PLANNED, True, 0)]
+)
+def test_what_is_due_is_counted_of_a_timetable(sessions: int, pooled: bool, due: int) -> None:
+    told = feed(sessions, pooled=pooled).take(now_us=1_000_000)
+    assert told == {"due": due, "counts": [[], []]}
+
+
+def test_a_run_of_unknown_length_says_how_long_it_runs() -> None:
+    known, unknown = board(), board(length_s=0.0)
+    assert (known.passed, unknown.passed) == ("0%", "0 s")
+    known.zero_s = unknown.zero_s = -1e9
+    assert known.passed == "100%"
+    assert unknown.passed.endswith(" s")
 
 
 def test_causes_have_room_in_their_row() -> None:
