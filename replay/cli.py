@@ -1,4 +1,4 @@
-"""The verbs of the replay side alone: capture, run; and options that others share."""
+"""The verbs of the replay side alone: capture, run, calibrate; and options that others share."""
 
 from __future__ import annotations
 
@@ -169,6 +169,21 @@ def run(options: tuple[str, ...], as_json: bool) -> None:
         raise SystemExit(child.returncode)
 
 
+@click.command()
+@click.option("--seconds", type=click.FloatRange(min=0.1), default=2, help="of each measurement")
+@json_option
+def calibrate(seconds: float, as_json: bool) -> None:
+    """Measure what one worker of this machine can do at most, and keep it for runs to compare.
+
+    Takes about a minute; leave the machine alone meanwhile.
+    """
+    from replay.calibrate import as_text
+    from replay.calibrate import calibrate as calibrate_machine
+
+    document = calibrate_machine(seconds=seconds, tell=lambda line: click.echo(line, err=True))
+    print_json(document) if as_json else click.echo(as_text(document))
+
+
 def locustfile() -> Path:
     """Where the replay locustfile lies: beside the package in a checkout, inside it when installed.
 
@@ -185,4 +200,4 @@ def locustfile() -> Path:
     raise UsageError("the replay locustfile is missing", hint="install fourstep again")
 
 
-VERBS = (capture, run)
+VERBS = (capture, run, calibrate)

@@ -11,10 +11,12 @@ the last batch readable. A worker that ends well turns its stream into Parquet.
 
 from __future__ import annotations
 
+import platform
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,12 @@ concerned: its previous answer was in, its connection was open. `sent_us - max(d
 is the tool's lag, `max(0, ready_us - due_us)` is the target's backlog. `diverged` says that the
 session was not in the state that its client on 1.0 had when it sent this, see docs/replay.md.
 """
+
+
+def versions() -> dict[str, str]:
+    """The `versions` object of run.json: of what a run's speed depends on."""
+    others = ("locust", "gevent", "psycopg", "pyarrow")
+    return {"python": platform.python_version(), **{name: version(name) for name in others}}
 
 
 @dataclass(kw_only=True)

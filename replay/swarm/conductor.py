@@ -96,9 +96,13 @@ class Conductor:
                 opened.close()
                 return
             self.run = opened
-            opened.begin()
+            opened.begin(workers=len(self._client_ids()))
         except (FourstepError, OSError) as error:
             self._fail(describe(error), getattr(error, "exit_code", ExitCode.UNREADABLE))
+            return
+        except Exception as error:
+            # Locust would only log it, and the run would never end.
+            self.abandon(error)
             return
         self._assign(self.run)
 
@@ -107,6 +111,8 @@ class Conductor:
         workers = len(self._crew)
         words = in_words(run.plan.timetable, run.dials)
         logger.info("run %s: %s, %d worker(s)", run.run_id, words, workers)
+        for warning in (run.calibration or {}).get("warnings", []):
+            logger.warning("near what `fourstep calibrate` measured: %s", warning)
         for worker in self._crew:
             assignment = run.assignment(shard=worker.shard, shards=workers)
             self._send(messages.ASSIGN, assignment, worker)
@@ -196,6 +202,8 @@ class Conductor:
             self._fail(str(data["error"]), _exit_code(data.get("exit_code")))
             return
         worker.ready = True
+        loaded_s = time.monotonic() - self._since_s
+        logger.info("worker w%d is ready after %.1f s", worker.shard, loaded_s)
 
     def _on_done(self, *, msg: Any, **_: object) -> None:  # noqa: ANN401  Locust's message
         data = messages.checked(messages.DONE, msg.data)

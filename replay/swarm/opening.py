@@ -6,24 +6,23 @@ worker is told anything.
 
 from __future__ import annotations
 
-import platform
 import secrets
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import replay
 from replay.artefact import write_json
+from replay.calibration import compared
 from replay.demo.bundle import bundled_workload
 from replay.dials import Dials
 from replay.errors import Unreadable, UsageError
 from replay.plan import Plan, build_plan, write_plan
-from replay.run import SCHEMA_VERSION, Ledger, Run
+from replay.run import SCHEMA_VERSION, Ledger, Run, versions
 from replay.samples import RESERVES
 from replay.swarm.board import Board
 from replay.swarm.options import dials_of
@@ -34,8 +33,6 @@ from replay.target.target import Target, parse_target, probe_target
 from replay.timetable import Timetable, shard_of_sessions
 from replay.waiter import in_thread
 from replay.workload import Workload
-
-_REPORTED_VERSIONS = ("locust", "gevent", "psycopg", "pyarrow")
 
 
 @dataclass(kw_only=True)
@@ -54,6 +51,8 @@ class OpenRun:
     plan_files: TemporaryDirectory[str]
     board: Board
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    calibration: dict[str, Any] | None = None
+    """What one worker of this machine can do, and whether this run is near it."""
 
     def assignment(self, *, shard: int, shards: int) -> dict[str, Any]:
         """What one worker must know; the rest it computes."""
@@ -69,8 +68,10 @@ class OpenRun:
             "dials": self.dials.as_json(),
         }
 
-    def begin(self) -> None:
+    def begin(self, *, workers: int) -> None:
         """Make the directory and say that everything planned is still unknown."""
+        laid_out = _shape(self.plan.timetable, self.dials)
+        self.calibration = compared(self.target.kind, laid_out, workers=max(1, workers))
         (self.path / "samples").mkdir(parents=True, exist_ok=True)
         planned = 0 if self.dials.endless else self.plan.timetable.statements
         self._write(Ledger(planned=planned, unknown=planned), workers=[], ended_by=None)
@@ -109,10 +110,7 @@ class OpenRun:
                 "schema_version": SCHEMA_VERSION,
                 "run_id": self.run_id,
                 "tool_version": replay.__version__,
-                "versions": {
-                    "python": platform.python_version(),
-                    **{name: version(name) for name in _REPORTED_VERSIONS},
-                },
+                "versions": versions(),
                 "workload": {
                     "uri": str(self.workload.path.resolve()),
                     "sha256": self.workload.sha256,
@@ -124,6 +122,7 @@ class OpenRun:
                 "ended_at": ended_at,
                 "ended_by": ended_by,
                 "timetable": _shape(self.plan.timetable, self.dials),
+                "calibration": self.calibration,
                 "workers": workers,
                 "variation": {
                     "mode": self.dials.vary,

@@ -28,8 +28,8 @@ _BEGINS = datetime(2026, 4, 1, tzinfo=UTC)
 _BATCH = 50_000
 
 
-def write_wide(path: Path, statements: int) -> None:
-    """Write a workload of so many statements, a thousand a second."""
+def write_wide(path: Path, statements: int) -> Path:
+    """Write a workload of so many statements, a thousand a second; returns where."""
     rows = _rows(statements)
     with WorkloadWriter(path) as writer:
         known: set[str] = set()
@@ -50,6 +50,7 @@ def write_wide(path: Path, statements: int) -> None:
                 "redaction": "none",
             }
         )
+    return path
 
 
 def _rows(statements: int) -> Iterator[dict[str, Any]]:
