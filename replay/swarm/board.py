@@ -100,13 +100,14 @@ class Board:
         counts: Ints = sum(parts, _NOTHING)
         sent = int(counts[live.LAG].sum())
         ended, *failed = counts[live.ENDS, : len(live.CAUSES) + 1].tolist()
-        causes = zip(failed, live.CAUSES.values(), strict=True)
+        told = zip(failed, live.CAUSES.values(), strict=True)
+        causes = ", ".join(f"{n:,} {cause}" for n, cause in told if n)
         p99_us = live.percentiles_us(counts, 0.99)
         late = [words for row, words in _LATE.items() if p99_us[row] > self._budget_us]
-        told = {"name": name, "sent": sent, "ended": ended, "errors": sum(failed)}
-        told["causes"] = ", ".join(f"{n:,} {cause}" for n, cause in causes if n)
-        told["in_words"] = ", ".join(late) or ("on time" if sent else "nothing sent")
-        return told | _times(counts[None], DELAYS)[0]
+        words = ", ".join(late) or ("on time" if sent else "nothing sent")
+        row = {"name": name, "sent": sent, "ended": ended, "errors": sum(failed)}
+        row["in_words"] = words + (f"; errors: {causes}" if causes else "")
+        return row | _times(counts[None], DELAYS)[0]
 
     def beside(self) -> list[dict[str, Any]]:
         """Statements that ended ok and that 1.0 timed: all, and by group."""

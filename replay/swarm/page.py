@@ -7,10 +7,10 @@ from typing import Any
 from flask import Response, request
 
 from replay.swarm.board import BESIDE, DELAYS
-from replay.swarm.conductor import Conductor
+from replay.swarm.conductor import Conductor, State
 
 _COUNTS = {"due": "Due", "sent": "Sent", "ended": "Ended", "open_sessions": "Open sessions"}
-_ENDS = {"errors": "Errors", "causes": "by cause", "in_words": "In words"}
+_ENDS = {"errors": "Errors", "in_words": "In words"}
 _TABS = {
     "replay": ("Replay", {"name": "Worker"} | _COUNTS, DELAYS, _ENDS),
     "beside": ("1.0 beside 2.0", {"name": "Statements", "statements": "Ended ok"}, BESIDE, {}),
@@ -33,7 +33,9 @@ def add_tabs(web_ui: Any, conductor: Conductor) -> None:  # noqa: ANN401  Locust
             run, empty = conductor.run, {"name": "no run yet"}
             rows = {"replay": [empty], "beside": [empty]}
             if run is not None:
-                says = f"{conductor.state}, {run.board.passed}, {run.path.resolve()}"
+                says = f"{conductor.state}, {run.path.resolve()}"
+                if conductor.state is State.PLAYING:
+                    says = f"{run.board.passed} {says}"
                 rows = {"replay": [{"name": "  run", "in_words": says}, *run.board.delays()]}
                 rows["beside"] = run.board.beside()
             told = [{"key": key, "data": data} for key, data in rows.items()]
