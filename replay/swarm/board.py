@@ -15,14 +15,14 @@ from replay import live
 from replay.offsets import Ints
 from replay.swarm.statistics import Label
 
-RECENT = 10
-"""Latest messages of a worker, one a second, that are summed up apart."""
+RECENT = 10  # latest messages of a worker, one a second, that are summed up apart
 
 _NOTHING = live.figures(1)
 _LATE = {live.LAG: "the tool is late", live.BACKLOG: "2.0 is behind"}
+Columns = dict[str, tuple[str, int, float]]
 
 
-def _columns(names: str, rows: Mapping[str, tuple[str, int]]) -> dict[str, tuple[str, int, float]]:
+def _columns(names: str, rows: Mapping[str, tuple[str, int]]) -> Columns:
     """Times in a table of the page: title, row of figures and share, by key."""
     return {
         f"{key}_{name}_ms": (f"{title} {name} (ms)", row, _SHARES[name])
@@ -91,22 +91,19 @@ class Board:
         whole = self._row(name, [worker.counts for worker in workers])
         whole |= {gauge: sum(worker.gauges[gauge] for worker in workers) for gauge in live.GAUGES}
         whole["sent"] += whole["in_flight"]
-        return [
-            whole,
-            self._row(f"{name}, last {RECENT} s", [c for w in workers for c in w.recent]),
-        ]
+        recent = [counts for worker in workers for counts in worker.recent]
+        return [whole, self._row(f"{name}, last {RECENT} s", recent)]
 
     def _row(self, name: str, parts: Sequence[Ints]) -> dict[str, Any]:
         counts: Ints = sum(parts, _NOTHING)
         sent = int(counts[live.LAG].sum())
         ended, *failed = counts[live.ENDS, : len(live.CAUSES) + 1].tolist()
         told = zip(failed, live.CAUSES.values(), strict=True)
-        causes = ", ".join(f"{n:,} {cause}" for n, cause in told if n)
+        causes = [f"{n:,} {cause} errors" for n, cause in told if n]
         p99_us = live.percentiles_us(counts, 0.99)
         late = [words for row, words in _LATE.items() if p99_us[row] > self._budget_us]
-        words = ", ".join(late) or ("on time" if sent else "nothing sent")
         row = {"name": name, "sent": sent, "ended": ended, "errors": sum(failed)}
-        row["in_words"] = words + (f"; errors: {causes}" if causes else "")
+        row["in_words"] = ", ".join((late or ["on time" if sent else "nothing sent"]) + causes)
         return row | _times(counts[None], DELAYS)[0]
 
     def beside(self) -> list[dict[str, Any]]:
@@ -132,9 +129,7 @@ class Board:
         )[:120]
 
 
-def _times(
-    counts: Ints, columns: Mapping[str, tuple[str, int, float]]
-) -> list[dict[str, float | None]]:
+def _times(counts: Ints, columns: Columns) -> list[dict[str, float | None]]:
     ms = {share: live.percentiles_us(counts, share) / 1e3 for share in _SHARES.values()}
     rows: list[dict[str, float | None]] = [{} for _ in counts]
     for key, (_, which, share) in columns.items():

@@ -142,7 +142,7 @@ def test_each_figure_is_what_its_name_says() -> None:
     assert (whole["due"], whole["sent"], whole["ended"], whole["open_sessions"]) == (21, 7, 6, 3)
     assert (lately["sent"], lately["ended"], lately["errors"]) == (5, 6, 2)
     assert whole["errors"] == 2
-    assert whole["in_words"] == "2.0 is behind; errors: 1 connection, 1 resources"
+    assert whole["in_words"] == "2.0 is behind, 1 connection errors, 1 resource errors"
     assert whole["lag_p50_ms"] == pytest.approx(1, rel=0.03)
     assert whole["backlog_p50_ms"] == 0
     assert whole["backlog_max_ms"] == pytest.approx(500, rel=0.03)

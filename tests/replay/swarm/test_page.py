@@ -73,7 +73,7 @@ def test_the_page_tells_who_is_late_by_worker_and_in_sum(
             assert whole[name] == sum(worker[name] for worker in workers), name
         assert 0 < whole["ended"] <= whole["sent"] <= whole["due"] < 3_000
         assert all(worker["ended"] and worker["open_sessions"] for worker in workers)
-        assert whole["in_words"].endswith(f"; errors: {whole['errors']} names or syntax")
+        assert whole["in_words"].endswith(f", {whole['errors']} name or syntax errors")
         assert whole["lag_max_ms"] == max(worker["lag_max_ms"] for worker in workers)
         where = re.escape(str(tmp_path / "run"))
         assert re.fullmatch(rf"\d+% playing, {where}", rows["  run"]["in_words"])
