@@ -14,6 +14,7 @@ import click
 
 from replay.errors import UsageError
 from replay.moment import moment_of
+from replay.store import fetch, written
 
 if TYPE_CHECKING:
     from replay.filter import Filter
@@ -72,7 +73,7 @@ def filter_of(
 
 @click.command()
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
-@click.option("-o", "--output", "out", type=click.Path(path_type=Path), required=True)
+@click.option("-o", "--output", "place", metavar="DIR|s3://…", required=True)
 @click.option(
     "--format",
     "log_format",
@@ -98,7 +99,7 @@ def filter_of(
 @json_option
 def capture(
     sources: tuple[str, ...],
-    out: Path,
+    place: str,
     log_format: str,
     log_line_prefix: str | None,
     columns: Path | None,
@@ -118,20 +119,21 @@ def capture(
     from replay.progress import Progress
 
     progress = Progress()
-    workload = capture_logs(
-        sources,
-        out,
-        log_format=log_format,
-        log_line_prefix=log_line_prefix,
-        columns=columns,
-        timezone=timezone,
-        keep=filter_of(**wanted),
-        redact=redact,
-        progress=lambda records: progress(f"captured from {records:,} records"),
-        tell=lambda line: click.echo(line, err=True),
-    )
-    progress.clear()
-    document = inspect_workload(workload)
+    with written(place) as out:
+        workload = capture_logs(
+            sources,
+            out,
+            log_format=log_format,
+            log_line_prefix=log_line_prefix,
+            columns=columns,
+            timezone=timezone,
+            keep=filter_of(**wanted),
+            redact=redact,
+            progress=lambda records: progress(f"captured from {records:,} records"),
+            tell=lambda line: click.echo(line, err=True),
+        )
+        progress.clear()
+        document = inspect_workload(workload) | {"workload": place}
     print_json(document) if as_json else click.echo(as_text(document))
 
 
@@ -163,7 +165,7 @@ def run(options: tuple[str, ...], as_json: bool) -> None:
     finally:
         signal.signal(signal.SIGINT, before)
     if printed:
-        document = Path(printed.splitlines()[-1]) / "run.json"
+        document = fetch(printed.splitlines()[-1]) / "run.json"
         click.echo(document.read_text(encoding="utf-8"), nl=False)
     if child.returncode:
         raise SystemExit(child.returncode)

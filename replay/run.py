@@ -194,15 +194,15 @@ class Run:
 
         Of a stream that was cut off, those before the cut.
         """
-        directory = self.path / "samples"
-        for path in sorted(directory.glob("*.parquet")):
+        tables, streams = sample_files(self.path)
+        for path in tables:
             try:
                 with pq.ParquetFile(path) as file:
                     for batch in file.iter_batches(columns=list(columns)):
                         yield batch.select(columns)
             except (OSError, pa.ArrowException) as error:
                 raise Unreadable(f"`{path}` is damaged") from error
-        for path in sorted(directory.glob("*.arrows")):
+        for path in streams:
             for batch in read_stream(path):
                 yield batch.select(columns)
 
@@ -220,3 +220,9 @@ def read_stream(path: Path) -> Iterator[pa.RecordBatch]:
         pa.ipc.open_stream(file) as stream,
     ):
         yield from stream
+
+
+def sample_files(run: Path) -> tuple[list[Path], list[Path]]:
+    """A run's Parquet files, and its streams; who was killed between the two leaves both."""
+    tables, streams = (sorted((run / "samples").glob(end)) for end in ("*.parquet", "*.arrows"))
+    return tables, [path for path in streams if path.with_suffix(".parquet") not in tables]

@@ -134,7 +134,7 @@ class SampleStream:
         self._reserve.unlink(missing_ok=True)
 
     def finish(self) -> dict[str, Any]:
-        """Turn the stream into Parquet: `rows_written` and `sha256` of the file that holds them."""
+        """Turn the stream into Parquet: `rows_written`, name of `file` and `sha256` of them."""
         self._file.close()
         self.release_reserve()
         parquet = self.path.with_suffix(".parquet")
@@ -143,7 +143,8 @@ class SampleStream:
             write_table(parquet, SAMPLES, read_stream(self.path))
             self.path.unlink()
             self.path = parquet
-        return {"rows_written": self.rows, "sha256": sha256_of(self.path)}
+        told = {"file": self.path.name, "sha256": sha256_of(self.path)}
+        return {"rows_written": self.rows, **told}
 
     def _write(self, message: pa.Buffer) -> None:
         view = memoryview(message)

@@ -18,6 +18,7 @@ import replay
 from replay.cli import VERBS, filter_of, filter_options, json_option, print_json
 from replay.errors import ExitCode, FourstepError, UsageError, describe
 from replay.prepare import DIALECTS, TARGETS
+from replay.store import fetch, written
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -37,8 +38,8 @@ def fourstep() -> None:
 
 
 @fourstep.command()
-@click.argument("workload", type=click.Path(path_type=Path))
-@click.option("-o", "--output", "out", type=click.Path(path_type=Path), required=True)
+@click.argument("workload", type=fetch)
+@click.option("-o", "--output", "place", metavar="DIR|s3://…", required=True)
 @click.option("--read", type=click.Choice(DIALECTS), help="1.0's dialect [default: the workload's]")
 @click.option("--write", type=click.Choice(TARGETS), default="postgres", show_default=True)
 @click.option("--places", type=click.Path(path_type=Path), help="old place → new place, TOML")
@@ -51,7 +52,7 @@ def fourstep() -> None:
 @json_option
 def prepare(
     workload: Path,
-    out: Path,
+    place: str,
     read: str | None,
     write: str,
     places: Path | None,
@@ -77,7 +78,8 @@ def prepare(
 
     source = Workload(workload)
     progress = Progress()
-    with serving(check_url) if check_url else nullcontext(None) as url:
+    served = serving(check_url) if check_url else nullcontext(None)
+    with written(place) as out, served as url:
         coverage = prepare_workload(
             source,
             out,
@@ -90,19 +92,19 @@ def prepare(
             writes=writes,
             progress=progress,
         )
-    progress.clear()
-    document = coverage.as_json()
-    write_text(out / "coverage.html", coverage_page(document))
+        progress.clear()
+        document = coverage.as_json()
+        write_text(out / "coverage.html", coverage_page(document))
     print_json(document) if as_json else click.echo(coverage_text(document))
-    click.echo(f"page: {out / 'coverage.html'}", err=True)
+    click.echo(f"page: {place}/coverage.html", err=True)
 
 
 @fourstep.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=fetch)
 @click.option("--baseline", help="another run, or `captured`: 1.0's own durations [default]")
 @click.option("--gates", type=click.Path(path_type=Path), help="gates, TOML [default: shipped]")
 @click.option("--config", type=click.Path(path_type=Path), help="[default: fourstep.toml, if any]")
-@click.option("-o", "--output", "out", type=click.Path(path_type=Path), required=True)
+@click.option("-o", "--output", "place", metavar="DIR|s3://…", required=True)
 @click.option("--exit-zero", is_flag=True, help="exit 0 whatever the verdict")
 @json_option
 def report(
@@ -110,7 +112,7 @@ def report(
     baseline: str | None,
     gates: Path | None,
     config: Path | None,
-    out: Path,
+    place: str,
     exit_zero: bool,
     as_json: bool,
 ) -> None:
@@ -119,23 +121,24 @@ def report(
     from reports.report import write_report
 
     configured = Path("fourstep.toml")
-    verdict = write_report(
-        run,
-        baseline=None if baseline in (None, "captured") else Path(baseline),
-        gates=gates,
-        config=config or (configured if configured.is_file() else None),
-        out=out,
-    )
+    with written(place) as out:
+        verdict = write_report(
+            run,
+            baseline=None if baseline in (None, "captured") else fetch(baseline),
+            gates=gates,
+            config=config or (configured if configured.is_file() else None),
+            out=out,
+        )
     if as_json:
         print_json(verdict.as_json())
     else:
-        print_summary(verdict, page=out / "report.html")
+        print_summary(verdict, page=f"{place}/report.html")
     if not exit_zero and verdict.exit_code:
         raise SystemExit(int(verdict.exit_code))
 
 
 @fourstep.command()
-@click.argument("artefact", type=click.Path(path_type=Path))
+@click.argument("artefact", type=fetch)
 @click.option("--svg", type=click.Path(path_type=Path), help="draw a workload's arrivals here")
 @json_option
 def inspect(artefact: Path, svg: Path | None, as_json: bool) -> None:

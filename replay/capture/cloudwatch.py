@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, BinaryIO, cast
 from urllib.parse import parse_qsl
 
-from replay.capture import aws
+from replay import aws
 from replay.capture.source import Source
 from replay.errors import Unreadable, UsageError
 
@@ -35,7 +35,7 @@ def find_streams(name: str) -> list[Source]:
     wanted = {"logGroupName": group}
     if prefix := options.get("prefix"):
         wanted["logStreamNamePrefix"] = prefix
-    with aws.listing(name):
+    with aws.reaching(name):
         logs = aws.client("logs", region=options.get("region"))
         pages = logs.get_paginator("describe_log_streams").paginate(**wanted)
         streams = sorted(entry["logStreamName"] for page in pages for entry in page["logStreams"])

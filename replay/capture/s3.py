@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, cast
 from botocore.exceptions import BotoCoreError, ClientError, FlexibleChecksumError
 from urllib3.exceptions import HTTPError
 
-from replay.capture import aws
+from replay import aws
 from replay.capture.source import Source
 from replay.errors import Unreadable, UsageError
 
@@ -35,7 +35,7 @@ def find_objects(name: str) -> list[Source]:
     if not bucket:
         raise UsageError(f"`{name}` names no bucket", hint="write s3://BUCKET/PREFIX")
     prefix = re.split(r"[*?[]", path, maxsplit=1)[0]
-    with aws.listing(name):
+    with aws.reaching(name):
         s3 = aws.client("s3")
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         objects = [entry for page in pages for entry in page.get("Contents", ())]

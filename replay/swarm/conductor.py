@@ -24,6 +24,7 @@ from replay.errors import ExitCode, FourstepError, describe
 from replay.progress import Progress
 from replay.swarm import messages
 from replay.swarm.crew import Crew, Worker
+from replay.swarm.greeting import Clock, Greeting
 from replay.swarm.interrupts import Interrupts
 from replay.swarm.opening import OpenRun, in_words, open_run
 
@@ -35,7 +36,6 @@ logger = logging.getLogger(__name__)
 LEAD_S = 1.5
 """From `go` to the run's zero: time for the message to arrive and the first logins to be made."""
 LOAD_TIMEOUT_S = 300.0
-LOCAL = "local"
 
 
 class State(StrEnum):
@@ -58,6 +58,7 @@ class Conductor:
         self._options = cast(Namespace, environment.parsed_options)
         self._runner = cast(Any, environment.runner)
         self._crew = Crew()
+        self.greeting = Greeting(self._runner, expected=self._options.expect_workers or 1)
         self._since_s = 0.0
         self._progress = Progress()
         self._ended_by = "done"
@@ -68,17 +69,19 @@ class Conductor:
         self.state = State.IDLE
         self._runner.register_message(messages.READY, self._on_ready)
         self._runner.register_message(messages.DONE, self._on_done)
+        environment.events.worker_connect.add_listener(self._on_connect)
         self._runner.register_message(messages.LIVE, self._on_live)
 
     @property
     def worker_count(self) -> int:
         """Workers of this run, or those that could take part in one."""
-        return len(self._crew) if self.run is not None else len(self._client_ids())
+        return len(self._crew) or len(self.greeting.client_ids)
 
     def rearm(self) -> None:
         """Forget the last run: Locust starts another."""
         if self.state is State.ENDED:
             self.run = None
+            self._crew = Crew()
             self._enter(State.IDLE)
 
     def begin(self) -> None:
@@ -96,7 +99,8 @@ class Conductor:
                 opened.close()
                 return
             self.run = opened
-            opened.begin(workers=len(self._client_ids()))
+            opened.begin(workers=len(self.greeting.client_ids))
+            clocks = self.greeting.meet(opened.run_id, lambda: self.state is State.OPENING)
         except (FourstepError, OSError) as error:
             self._fail(describe(error), getattr(error, "exit_code", ExitCode.UNREADABLE))
             return
@@ -104,10 +108,15 @@ class Conductor:
             # Locust would only log it, and the run would never end.
             self.abandon(error)
             return
-        self._assign(self.run)
+        if self.state is State.OPENING:
+            self._assign(opened, clocks)
 
-    def _assign(self, run: OpenRun) -> None:
-        self._crew = Crew(self._client_ids())
+    def _on_connect(self, *, client_id: str, **_: object) -> None:
+        if len(self._crew) and self.state is not State.ENDED and client_id not in self._crew:
+            logger.warning("worker `%s` came too late for this run, and idles", client_id)
+
+    def _assign(self, run: OpenRun, clocks: Mapping[str, Clock]) -> None:
+        self._crew = Crew(clocks)
         workers = len(self._crew)
         words = in_words(run.plan.timetable, run.dials)
         logger.info("run %s: %s, %d worker(s)", run.run_id, words, workers)
@@ -150,7 +159,7 @@ class Conductor:
         if self.state in (State.OPENING, State.LOADING):
             self._fail("stopped before the run began", ExitCode.INTERRUPTED)
         self.drain(ended_by)
-        wait_until_s = time.monotonic() + float(self._environment.stop_timeout or 0) + 15
+        wait_until_s = time.monotonic() + float(self._environment.stop_timeout or 0) + 60
         while self.state in (State.DRAINING, State.CLOSING):
             if time.monotonic() > wait_until_s:
                 self._crew.give_up()
@@ -181,11 +190,13 @@ class Conductor:
     def _go_when_ready(self) -> None:
         assert self.run is not None
         if self._crew.ready:
-            zero = {"run_id": self.run.run_id, "zero_epoch_s": time.time() + LEAD_S}
+            zero_epoch_s = time.time() + LEAD_S
             self._enter(State.PLAYING)
             self.run.board.zero_s = time.monotonic() + LEAD_S
             for worker in self._crew:
-                self._send(messages.GO, zero, worker)
+                by_its_clock = zero_epoch_s + worker.clock.offset_us / 1e6
+                go = {"run_id": self.run.run_id, "zero_epoch_s": by_its_clock}
+                self._send(messages.GO, go, worker)
         elif time.monotonic() - self._since_s > LOAD_TIMEOUT_S:
             self._fail("error: not every worker became ready in time", ExitCode.UNDECIDED)
         else:
@@ -196,10 +207,10 @@ class Conductor:
     def _on_ready(self, *, msg: Any, **_: object) -> None:  # noqa: ANN401  Locust's message
         data = messages.checked(messages.READY, msg.data)
         worker = self._sender(msg, data)
-        if data is None or worker is None or self.state not in (State.OPENING, State.LOADING):
+        if data is None or worker is None or self.state is not State.LOADING:
             return
-        if "error" in data:
-            self._fail(str(data["error"]), _exit_code(data.get("exit_code")))
+        if data["error"]:
+            self._fail(data["error"], ExitCode(data["exit_code"] or ExitCode.UNREADABLE))
             return
         worker.ready = True
         loaded_s = time.monotonic() - self._since_s
@@ -213,8 +224,8 @@ class Conductor:
         if self.state is State.PLAYING:
             # One that quits before it is done, say on SIGTERM, is lost, though its samples are not.
             self._notice_lost()
-        worker.done = dict(data)
-        if data.get("failure"):
+        worker.done = data
+        if data["failure"]:
             self.drain("disk-full")
 
     def _on_live(self, *, msg: Any, **_: object) -> None:  # noqa: ANN401  Locust's message
@@ -293,14 +304,5 @@ class Conductor:
         self.state = state
         self._since_s = time.monotonic()
 
-    def _client_ids(self) -> list[str]:
-        clients = getattr(self._runner, "clients", None)
-        return [LOCAL] if clients is None else [client.id for client in clients.ready]
-
     def _send(self, kind: str, data: dict[str, Any], worker: Worker) -> None:
         self._runner.send_message(kind, data, worker.client_id)
-
-
-def _exit_code(value: object) -> ExitCode:
-    known = {int(code): code for code in ExitCode}
-    return known.get(value, ExitCode.UNREADABLE) if isinstance(value, int) else ExitCode.UNREADABLE

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from replay.swarm.greeting import Clock
 
 LOST_AFTER_S = 10.0
 """A worker silent for this long is lost; Locust calls it missing after about four seconds, and a
 worker that was only blocked comes back."""
 
 _REPORTED = (
-    "statements rows_written sha256 varied max_lag_us cpu_p95 starved_p99_us starved_max_us failure"
+    "statements rows_written file sha256 varied max_lag_us cpu_p95 starved_p99_us starved_max_us "
+    "failure"
 ).split()
 
 
@@ -22,6 +25,7 @@ class Worker:
 
     client_id: str
     shard: int
+    clock: Clock
     ready: bool = False
     done: Mapping[str, Any] | None = None
     silent_since_s: float | None = None
@@ -34,7 +38,7 @@ class Worker:
             "worker": f"w{self.shard}",
             "shard": self.shard,
             **{name: done.get(name) for name in _REPORTED},
-            "clock_offset_us": None,
+            "clock_offset_us": self.clock.offset_us,
             "lost": self.lost,
         }
 
@@ -42,10 +46,10 @@ class Worker:
 class Crew:
     """Workers by Locust's client id; shards go to them in order of id."""
 
-    def __init__(self, client_ids: Iterable[str] = ()) -> None:
+    def __init__(self, clocks: Mapping[str, Clock] | None = None) -> None:
         self._workers = {
-            client_id: Worker(client_id=client_id, shard=shard)
-            for shard, client_id in enumerate(sorted(client_ids))
+            client_id: Worker(client_id=client_id, shard=shard, clock=clock)
+            for shard, (client_id, clock) in enumerate(sorted((clocks or {}).items()))
         }
 
     def __len__(self) -> int:
@@ -53,6 +57,9 @@ class Crew:
 
     def __iter__(self) -> Iterator[Worker]:
         return iter(self._workers.values())
+
+    def __contains__(self, client_id: object) -> bool:
+        return client_id in self._workers
 
     @property
     def ready(self) -> bool:

@@ -6,6 +6,7 @@ worker is told anything.
 
 from __future__ import annotations
 
+import logging
 import secrets
 from argparse import Namespace
 from collections.abc import Mapping
@@ -16,14 +17,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import replay
-from replay.artefact import write_json
+from replay.artefact import sha256_of, write_json
 from replay.calibration import compared
 from replay.demo.bundle import bundled_workload
 from replay.dials import Dials
-from replay.errors import Unreadable, UsageError
+from replay.errors import FourstepError, Unreadable, UsageError
 from replay.plan import Plan, build_plan, write_plan
 from replay.run import SCHEMA_VERSION, Ledger, Run, versions
 from replay.samples import RESERVES
+from replay.store import Prefix, fetch, is_remote, staged
 from replay.swarm.board import Board
 from replay.swarm.options import dials_of
 from replay.swarm.settle import Settlement, settle
@@ -34,6 +36,8 @@ from replay.timetable import Timetable, shard_of_sessions
 from replay.waiter import in_thread
 from replay.workload import Workload
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(kw_only=True)
 class OpenRun:
@@ -41,6 +45,9 @@ class OpenRun:
 
     run_id: str
     path: Path
+    """On this machine; published to `place` where that is remote."""
+    place: str
+    workload_uri: str
     workload: Workload
     dials: Dials
     url: str
@@ -60,10 +67,10 @@ class OpenRun:
             "run_id": self.run_id,
             "shard": shard,
             "shards": shards,
-            "workload": str(self.workload.path.resolve()),
+            "workload": self.workload_uri,
             "sha256": self.workload.sha256,
-            "run_dir": str(self.path.resolve()),
-            "plan": self.plan_files.name,
+            "run_dir": self.place if is_remote(self.place) else str(self.path.resolve()),
+            "plan": Path(self.plan_files.name).name,
             "url": self.url,
             "dials": self.dials.as_json(),
         }
@@ -72,9 +79,11 @@ class OpenRun:
         """Make the directory and say that everything planned is still unknown."""
         laid_out = _shape(self.plan.timetable, self.dials)
         self.calibration = compared(self.target.kind, laid_out, workers=max(1, workers))
-        (self.path / "samples").mkdir(parents=True, exist_ok=True)
+        self.path.mkdir(parents=True, exist_ok=True)
         planned = 0 if self.dials.endless else self.plan.timetable.statements
         self._write(Ledger(planned=planned, unknown=planned), workers=[], ended_by=None)
+        (self.path / "samples").mkdir(exist_ok=True)
+        self._publish(["run.json"])
 
     def end(self, *, workers: list[dict[str, Any]], ended_by: str) -> Settlement:
         """Complete the samples, count them, and write the final run.json."""
@@ -86,11 +95,37 @@ class OpenRun:
             for worker in workers
             if worker["lost"] and self.dials.endless
         )
+        arrived = in_thread(lambda: {each["file"] for each in workers if self._arrived(each)})
         settlement = in_thread(
             lambda: settle(Run(self.path), self.plan, endless=self.dials.endless, lost=lost)
         )
         self._write(settlement.ledger, workers=workers, ended_by=ended_by)
+        left = {file.name for file in (self.path / "samples").iterdir()} - arrived
+        self._publish(["run.json", *(f"samples/{name}" for name in left)])
         return settlement
+
+    def _arrived(self, worker: dict[str, Any]) -> bool:
+        """True when a worker's samples are here as it wrote them; else they are unknown."""
+        if not worker["file"]:
+            return False
+        name = f"samples/{worker['file']}"
+        path = self.path / name
+        try:
+            if is_remote(self.place) and not path.exists():
+                Prefix(self.place).get(name, path)
+            if sha256_of(path) == worker["sha256"]:
+                return True
+            path.rename(path.with_suffix(".damaged"))
+            why = "they do not match their checksum"
+        except (FourstepError, OSError) as error:
+            why = f"{error}; machines that share no directory need --run-dir s3://…"
+        worker["failure"] = f"its samples did not arrive: {why}"
+        logger.error("worker %s: %s", worker["worker"], worker["failure"])
+        return False
+
+    def _publish(self, names: list[str]) -> None:
+        if is_remote(self.place):
+            in_thread(lambda: Prefix(self.place).put(self.path, names))
 
     def close(self) -> None:
         """Remove the plan's files, and stop the embedded server if this run started one."""
@@ -112,7 +147,7 @@ class OpenRun:
                 "tool_version": replay.__version__,
                 "versions": versions(),
                 "workload": {
-                    "uri": str(self.workload.path.resolve()),
+                    "uri": self.workload_uri,
                     "sha256": self.workload.sha256,
                 },
                 "target": self.target.as_json() | self.target_facts,
@@ -177,7 +212,7 @@ def dry_run(options: Namespace) -> str:
 
 
 def _laid_out(options: Namespace, dials: Dials) -> tuple[Workload, Plan]:
-    workload = Workload(Path(options.workload) if options.workload else bundled_workload())
+    workload = Workload(fetch(options.workload) if options.workload else bundled_workload())
     if not len(workload):
         raise Unreadable(f"`{workload.path}` holds no statement", hint="capture a longer window")
     plan = build_plan(workload, dials)
@@ -198,7 +233,8 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
     """
     dials = dials_of(options)
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    path = _free_directory(options.run_dir, run_id)
+    place = options.run_dir or str(Path("runs") / run_id)
+    path = _free_directory(place, run_id)
     # In a thread of its own: heartbeats of workers and the web page go on.
     workload, plan = in_thread(lambda: _laid_out(options, dials))
     groups = list(dict.fromkeys(in_thread(lambda: labels_of(workload)).values()))
@@ -221,6 +257,10 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
     return OpenRun(
         run_id=run_id,
         path=path,
+        place=place,
+        workload_uri=(
+            options.workload if is_remote(options.workload) else str(workload.path.resolve())
+        ),
         workload=workload,
         dials=dials,
         url=url,
@@ -233,8 +273,10 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
     )
 
 
-def _free_directory(wanted: str, run_id: str) -> Path:
-    path = Path(wanted) if wanted else Path("runs") / run_id
+def _free_directory(place: str, run_id: str) -> Path:
+    path = staged(place, run_id)
+    if is_remote(place):
+        in_thread(lambda: Prefix(place).refuse_taken())
     if (path / "run.json").exists() or (path.is_dir() and any(path.iterdir())):
         raise UsageError(
             f"`{path}` is not empty, and a run never overwrites another",

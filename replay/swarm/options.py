@@ -108,6 +108,8 @@ def add_options(parser: LocustArgumentParser) -> None:
     group = parser.add_argument_group(
         "fourstep", "replay of a captured workload; --host takes a target URL, default embedded:"
     )
+    # The master's port has no login, and the page none by default.
+    parser.set_defaults(master_bind_host="127.0.0.1", web_host="127.0.0.1")
     for name, kind, default, text in _VALUES:
         group.add_argument(name, type=kind, default=default, env_var=_variable(name), help=text)
     for name, text in _SWITCHES:

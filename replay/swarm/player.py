@@ -18,14 +18,17 @@ import gevent
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from gevent.event import Event
 
 from replay.dials import Dials
 from replay.engine import Engine
-from replay.errors import FourstepError, Unreadable, describe
+from replay.errors import ExitCode, FourstepError, Unreadable, describe
 from replay.live import Feed
 from replay.plan import find_plan
 from replay.samples import Planned, SampleStream
+from replay.store import Prefix, fetch, is_remote, staged
 from replay.swarm import messages
+from replay.swarm.greeting import VERSIONS
 from replay.swarm.interrupts import Interrupts
 from replay.swarm.statistics import Label, Statistics, labels_of
 from replay.target.target import parse_target
@@ -39,6 +42,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+SILENCE_S = 10
+"""A master that answers no heartbeat for this long is gone; Locust itself would wait a minute."""
+
 
 class Player:
     """One worker's engine, and its side of the handshake."""
@@ -51,6 +57,14 @@ class Player:
         self._run_id = ""
         self._shard = 0
         self.engine: Engine | None = None
+        self._ended = Event()
+        self._stage = Path()
+        self._run_dir = ""
+        self._silent_s = 0
+        if separate:
+            environment.events.heartbeat_received.add_listener(self._on_heartbeat)
+            gevent.spawn(self._watch_master)
+        self._runner.register_message(messages.PING, self._on_ping)
         self._runner.register_message(messages.ASSIGN, self._on_assign)
         self._runner.register_message(messages.GO, self._on_go)
         self._runner.register_message(messages.DRAIN, self._on_drain)
@@ -67,6 +81,12 @@ class Player:
             self.engine.drain(grace_s=grace_s)
             self.engine.finished.wait(timeout=grace_s + 15)
 
+    def _on_ping(self, *, msg: Any, **_: object) -> None:  # noqa: ANN401  Locust's message
+        data = messages.checked(messages.PING, msg.data)
+        if data is not None:
+            told = {"epoch_us": time.time_ns() // 1_000, "versions": VERSIONS}
+            self._send(messages.PONG, data | told)
+
     def _on_assign(self, *, msg: Any, **_: object) -> None:  # noqa: ANN401  Locust's message
         data = messages.checked(messages.ASSIGN, msg.data)
         if data is None or self.playing:
@@ -77,10 +97,12 @@ class Player:
 
     def _assign(self, data: Mapping[str, Any]) -> None:
         self._run_id, self._shard = data["run_id"], data["shard"]
+        self._ended.clear()
+        self._run_dir, self._stage = data["run_dir"], staged(data["run_dir"], self._run_id)
         answer: dict[str, Any] = {"run_id": self._run_id, "shard": self._shard}
         try:
             # A thread of its own: heartbeats go on while a large workload is read.
-            shard = in_thread(lambda: _load(data))
+            shard = in_thread(lambda: _load(data, self._stage))
             dials = Dials(**data["dials"])
             statistics = Statistics(self._environment, shard.feed.codes, shard.labels)
             self._feed = shard.feed
@@ -125,13 +147,35 @@ class Player:
         if data is not None and data["run_id"] == self._run_id and self.engine is not None:
             self.engine.drain(grace_s=data["grace_s"])
 
+    def _on_heartbeat(self, **_: object) -> None:
+        self._silent_s = 0
+
+    def _watch_master(self) -> None:
+        # Seconds in which we could have heard: that we were busy ourselves does not count.
+        while self._silent_s < SILENCE_S or self.engine is None or not self.engine.started:
+            gevent.sleep(1)
+            self._silent_s += 1
+        logger.error("the master is silent: nothing more is sent, samples are kept, and we end")
+        self.engine.drain(grace_s=0)
+        self._ended.wait()
+        self._environment.process_exit_code = int(ExitCode.UNDECIDED)
+        self._runner.quit()
+
     def _report(self, engine: Engine, zero_ns: int) -> None:
         ended = False
         while not ended:
             ended = engine.finished.wait(timeout=1)
-            told = {"run_id": self._run_id, "shard": self._shard, **engine.gauges}
-            told |= self._feed.take(now_us=(time.monotonic_ns() - zero_ns) // 1_000)
-            self._send(messages.LIVE, told)
+            live = {"run_id": self._run_id, "shard": self._shard, **engine.gauges}
+            live |= self._feed.take(now_us=(time.monotonic_ns() - zero_ns) // 1_000)
+            self._send(messages.LIVE, live)
+        told, failure = dict(engine.closing), engine.failure
+        if is_remote(self._run_dir) and told.get("file"):
+            name = f"samples/{told['file']}"
+            try:
+                in_thread(lambda: Prefix(self._run_dir).put(self._stage, [name]))
+            except (FourstepError, OSError) as error:
+                failure = f"samples stay in `{self._stage / name}`: {error}"
+                told["file"] = None
         if self._interrupts is not None:
             self._interrupts.release()
         strain = engine.strain
@@ -146,10 +190,11 @@ class Player:
                 "cpu_p95": strain.cpu_p95,
                 "starved_p99_us": strain.starved_p99_us,
                 "starved_max_us": strain.starved_max_us,
-                "failure": engine.failure,
-                **engine.closing,
+                **told,
+                "failure": failure,
             },
         )
+        self._ended.set()
 
     def _send(self, kind: str, data: dict[str, Any]) -> None:
         self._runner.send_message(kind, data)
@@ -166,15 +211,15 @@ class _Shard:
     labels: list[Label]
 
 
-def _load(data: Mapping[str, Any]) -> _Shard:
-    workload = Workload(Path(data["workload"]))
+def _load(data: Mapping[str, Any], stage: Path) -> _Shard:
+    workload = Workload(fetch(data["workload"]))
     if workload.sha256 != data["sha256"]:
         raise Unreadable(
             f"`{workload.path}` is not the workload that the master replays",
             hint="give every worker the same files",
         )
     dials = Dials(**data["dials"])
-    plan = find_plan(Path(data["plan"]), workload, dials)
+    plan = find_plan(stage / data["plan"], workload, dials)
     whole, statements = plan.timetable, plan.statements
     timetable = whole.shard(shard_of_sessions(whole, data["shards"]) == data["shard"])
     templates = coded(statements["template_id"])
@@ -186,7 +231,7 @@ def _load(data: Mapping[str, Any]) -> _Shard:
         timetable=timetable,
         statements=statements,
         stream=SampleStream(
-            Path(data["run_dir"]) / "samples",
+            stage / "samples",
             worker=f"w{data['shard']}",
             planned=Planned(timetable, statements),
         ),

@@ -9,10 +9,11 @@ from argparse import Namespace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import gevent
+from locust.rpc import zmqrpc
 from locust.runners import MasterRunner, WorkerRunner
 
 from replay.errors import ExitCode, FourstepError, describe
-from replay.swarm import conductor, opening, options, page, player
+from replay.swarm import conductor, doorman, opening, options, page, player
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -37,6 +38,7 @@ def player_of(environment: Environment | None) -> player.Player | None:
 
 def register(events: Events) -> None:
     """Make this Locust process replay."""
+    zmqrpc.Server = doorman.Door  # type: ignore[misc]
     events.init_command_line_parser.add_listener(options.add_options)
     events.init.add_listener(_init)
     events.test_start.add_listener(_test_start)
@@ -59,6 +61,8 @@ def _init(environment: Environment, **_: Any) -> None:  # noqa: ANN401  Locust's
         _players[id(environment)] = player.Player(environment, separate=separate)
     if not separate:
         conducting = _conductors[id(environment)] = conductor.Conductor(environment)
+        if isinstance(environment.runner, MasterRunner):
+            doorman.watch_door(environment.runner, knows=conducting.greeting.knows)
         if environment.web_ui is not None:
             page.add_tabs(environment.web_ui, conducting)
 
@@ -97,4 +101,4 @@ def _test_stopping(environment: Environment, **_: Any) -> None:  # noqa: ANN401 
 def _quit(**_: Any) -> None:  # noqa: ANN401  Locust's extras
     for conducting in _conductors.values():
         if conducting.run is not None and conducting.run.path.exists():
-            print(conducting.run.path, flush=True)
+            print(conducting.run.place, flush=True)

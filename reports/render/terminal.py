@@ -34,7 +34,7 @@ _COLOURS = {
 }
 
 
-def print_summary(verdict: Verdict, *, page: Path, stream: TextIO | None = None) -> None:
+def print_summary(verdict: Verdict, *, page: Path | str, stream: TextIO | None = None) -> None:
     """Write the summary to `stream` or standard output.
 
     Colour and the terminal's own width only on a terminal; NO_COLOR and FORCE_COLOR are honoured.
@@ -46,7 +46,7 @@ def print_summary(verdict: Verdict, *, page: Path, stream: TextIO | None = None)
 
 
 def render_terminal(
-    document: Mapping[str, Any], page: Path, *, colour: bool = False, width: int = 100
+    document: Mapping[str, Any], page: Path | str, *, colour: bool = False, width: int = 100
 ) -> str:
     """The summary as text, one string ending in a new line."""
     buffer = io.StringIO()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from replay.capture import aws as aws_module
+from replay import aws as aws_module
 from replay.capture.capture import capture
 from replay.capture.cloudwatch import find_streams
 from replay.errors import Unreachable, Unreadable, UsageError

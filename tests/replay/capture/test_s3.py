@@ -18,7 +18,7 @@ from botocore.exceptions import (
 )
 from pyarrow import parquet
 
-from replay.capture import aws as aws_module
+from replay import aws as aws_module
 from replay.capture import s3
 from replay.capture import source as source_module
 from replay.capture.capture import capture

@@ -132,6 +132,7 @@ def test_a_worker_that_blocks_or_comes_late_disturbs_no_session(
     # Locust took the blocked worker for lost and spread its users anew, twice.
     assert "setting state to missing" in result.text
     assert "3 workers connected" in result.text
+    assert "came too late for this run, and idles" in result.text
     assert_balanced(result, 240)
     assert result.ledger["ok"] == 240, result.text
     document = result.run.document

@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import botocore.session
+from boto3.exceptions import Boto3Error
 from botocore import exceptions
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from replay.errors import FourstepError, Unreachable, Unreadable
 
-ERRORS = (BotoCoreError, ClientError)
+ERRORS = (BotoCoreError, ClientError, Boto3Error)
 """What requests raise."""
 _ATTEMPTS = 5
 _HINT = (
@@ -67,11 +68,11 @@ def client(service: str, *, region: str | None = None) -> Any:  # noqa: ANN401  
 
 
 @contextmanager
-def listing(subject: str) -> Iterator[None]:
-    """Around the first look at a bucket or a log group.
+def reaching(subject: str) -> Iterator[None]:
+    """Around the first look at a bucket or a log group, and around whole files.
 
     Raises:
-        Unreachable: for whatever AWS answers but a list.
+        Unreachable: for whatever AWS answers but what it was asked for.
     """
     try:
         yield
