@@ -190,6 +190,18 @@ def test_counts_of_a_stranger_raise_nothing(counts: Any) -> None:
     assert len(seen.line()) <= 120
 
 
+NONSENSE: list[Any] = [None, 5, [], [[1]], [[1], [2], [3]], [[1, 2], [1]], [[-1], [1]], [[1], [-1]]]
+NONSENSE += [[[10**6], [1]], [[10**30], [1]], [["x"], [1]], [[1.5], [float("nan")]], [{}, {}]]
+
+
+@pytest.mark.parametrize("counts", NONSENSE, ids=repr)
+def test_what_makes_no_sense_is_not_counted(counts: Any) -> None:
+    seen = board()
+    seen.take(0, GAUGES | {"counts": counts})
+    assert seen.delays() == board().delays()
+    assert seen.beside() == board().beside()
+
+
 @pytest.mark.parametrize(
     ("sessions", "pooled", "due"), [(PLANNED, False, 5), (0, False, 0), (PLANNED, True, 0)]
 )
