@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,12 +46,10 @@ def calibrate(*, seconds: float, tell: Callable[[str], None]) -> dict[str, Any]:
         Unreachable: the embedded PostgreSQL does not start.
     """
     most = {"max_connections": str(_TARGETS["postgresql"][1] + 50)}
-    with (
-        EmbeddedServer("calibrate", settings=most) as server,
-        tempfile.TemporaryDirectory(prefix="fourstep-calibrate-") as name,
-    ):
+    with EmbeddedServer("calibrate", settings=most) as server:
         found = {
-            kind: _measure(kind, url, Path(name) / kind, seconds, tell)
+            # What is written goes with the server.
+            kind: _measure(kind, url, server.directory / kind, seconds, tell)
             for kind, url in (("null", "null:"), ("postgresql", server.url()))
         }
     document = this_machine() | {
@@ -138,6 +135,5 @@ def _replay(directory: Path, url: str, *, due_us: Ints, session: Ints) -> pa.Tab
         )
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         told = (error.stderr or b"").decode(errors="replace")[-2_000:]
-        hint = "leave this machine alone meanwhile, or lower --seconds"
-        raise UndecidedRun(f"a run failed or took too long:\n{told}", hint=hint) from None
+        raise UndecidedRun(f"a run failed, or took more than {_BOUND_S} s:\n{told}") from None
     return Run(directory / "run").samples()

@@ -11,7 +11,6 @@ from typing import Any
 from replay.artefact import read_json
 from replay.errors import Unreadable
 
-SCHEMA_VERSION = 1
 NEAR = 0.7
 """A run that needs more than this share of a worker's ceiling is warned."""
 
@@ -24,16 +23,15 @@ def calibration_path() -> Path:
 
 def this_machine() -> dict[str, Any]:
     """What a calibration must share with whoever uses it."""
-    return {"schema_version": SCHEMA_VERSION, "host": socket.gethostname(), "cpus": os.cpu_count()}
+    return {"schema_version": 1, "host": socket.gethostname(), "cpus": os.cpu_count()}
 
 
 def compared(
     kind: str, planned: Mapping[str, int | None], *, workers: int
 ) -> dict[str, Any] | None:
-    """The `calibration` object of run.json, with `warnings` where a run is near the ceiling.
+    """The `calibration` object of run.json, for its `timetable` and its target's `kind`.
 
-    `planned` is the `timetable` object of run.json (a pool has no rate), `kind` the target's. None
-    when this machine has not been calibrated.
+    None when this machine has not been calibrated.
     """
     try:
         document = read_json(calibration_path(), what="calibration")
@@ -44,9 +42,8 @@ def compared(
     if not this_machine().items() <= document.items():
         return None
     warnings = []
-    rate, sessions = (
-        -(-(planned[name] or 0) // workers) for name in ("peak_rate_per_s", "peak_sessions")
-    )
+    peaks = (planned[name] or 0 for name in ("peak_rate_per_s", "peak_sessions"))
+    rate, sessions = (-(-peak // workers) for peak in peaks)
     if rate > NEAR * ceiling:
         warnings.append(f"{rate:,} statements/s a worker, and one reached {ceiling:,}/s")
     # Where nothing gave way, what was not tried is all that can be warned of.

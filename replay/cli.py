@@ -175,10 +175,7 @@ def run(options: tuple[str, ...], as_json: bool) -> None:
 @click.option("--seconds", type=click.FloatRange(min=0.1), default=2, help="of each measurement")
 @json_option
 def calibrate(seconds: float, as_json: bool) -> None:
-    """Measure what one worker of this machine can do at most, and keep it for runs to compare.
-
-    Takes about a minute; leave the machine alone meanwhile.
-    """
+    """Measure for about a minute what one worker of this idle machine can do, and keep it."""
     from replay.calibrate import as_text
     from replay.calibrate import calibrate as calibrate_machine
 

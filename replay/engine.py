@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import logging
 import time
-from array import array
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import count
 from typing import Any, cast
 
 import gevent
+import numpy as np
 import pyarrow as pa
 from gevent.event import Event
 
@@ -26,32 +27,28 @@ from replay.dials import Dials
 from replay.flights import Flight, Flights
 from replay.login import Connect, Logins
 from replay.marks import SKIP, Marks
+from replay.recorder import OnRows, Recorder
 from replay.samples import (
     CANCELLED,
     ERROR,
     NONE,
     OK,
     SKIPPED,
-    Notes,
-    Rows,
     SampleStream,
-    rows_of,
 )
 from replay.session import Session
 from replay.strain import Strain, undisturbed
 from replay.target.wire import LoginFailed
 from replay.timetable import Timetable
 from replay.variation import Variation
-from replay.waiter import Naps, in_thread
+from replay.waiter import Naps
 
 logger = logging.getLogger(__name__)
 
 LOGIN_LEAD_US = 200_000
 """A session logs in this much before its first statement is due, as its client on 1.0 had."""
 _FLUSH_S = 0.5
-
-OnRows = Callable[[Rows, Notes], None]
-"""Told of what ended, twice a second, for live statistics; must be quick: sessions wait for it."""
+_CANCELLED_AT_ONCE = 500_000
 
 
 class Engine:
@@ -79,9 +76,7 @@ class Engine:
         self.finished = Event()
         self.strain = Strain()
         self.variation = variation
-        self.failure: str | None = None
-        """Why samples could not be recorded, if they could not."""
-        self.closing: dict[str, Any] = {}
+        self.recorder = Recorder(stream, on_rows, on_failure=partial(self.drain, grace_s=0))
         self._timetable = timetable
         # Views of the arrays' memory give plain integers, and faster than numpy does.
         self._due_us = memoryview(cast(Any, timetable.due_us))
@@ -90,8 +85,6 @@ class Engine:
         self._part = part
         self._logins = Logins(connect, timeout_s=dials.statement_timeout_s)
         self._flights = Flights(timeout_s=dials.statement_timeout_s)
-        self._stream = stream
-        self._on_rows = on_rows
         self._marks = Marks(
             statements,
             timetable.row,
@@ -99,8 +92,6 @@ class Engine:
             unsupported=unsupported,
             alone=dials.mode == "pool" and dials.draw == "statements",
         )
-        self._flat = array("q")
-        self._notes: Notes = {}
         self._zero_ns = 0
         self._draining = False
         self._naps = Naps()
@@ -110,7 +101,7 @@ class Engine:
     @property
     def planned(self) -> int:
         """Statements of the timetable; of a pool without end, those that were drawn."""
-        return self._stream.rows if self._dials.endless else self._timetable.statements
+        return self.recorder.rows if self._dials.endless else self._timetable.statements
 
     @property
     def gauges(self) -> dict[str, int]:
@@ -143,7 +134,7 @@ class Engine:
         finally:
             self._ended.set()
             gevent.joinall(housekeeping)
-            self._close()
+            self.recorder.close()
             self.finished.set()
 
     def _dispatch(self) -> None:
@@ -156,7 +147,21 @@ class Engine:
         for number in range(self._timetable.sessions):
             first, stop = int(starts[number]), int(starts[number + 1])
             self._sleep_until(int(self._timetable.due_us[first]) - LOGIN_LEAD_US)
+            if self._draining:
+                self._cancel_from(first)
+                break
             self._spawn(self._play, Session(clone=int(clone[number])), first, stop)
+
+    def _cancel_from(self, first: int) -> None:
+        """Statements of sessions that had not begun when the run was ended."""
+        for start in range(first, self._timetable.statements, _CANCELLED_AT_ONCE):
+            index = np.arange(start, min(start + _CANCELLED_AT_ONCE, self._timetable.statements))
+            skipped = np.frombuffer(self._marks.of, np.uint8)[index] & SKIP > 0
+            reasons = {at: self._marks.reason(at) for at in index[skipped].tolist()}
+            status = np.where(skipped, SKIPPED, CANCELLED)
+            clone, due_us = self._timetable.clone_of(index), self._timetable.due_us[index]
+            self.recorder.unsent_rows(index, clone, due_us, status, reasons)
+            self.recorder.write()
 
     def _spawn(self, play: Callable[..., None], *arguments: Any) -> None:  # noqa: ANN401
         greenlet = gevent.spawn(play, *arguments)
@@ -201,7 +206,8 @@ class Engine:
                     due_us = session.ended_us + self._think_us[index]
                 mark = self._marks.of[index]
                 if mark & SKIP:
-                    self._record(session, index, due_us, SKIPPED, (None, self._marks.reason(index)))
+                    reason = (None, self._marks.reason(index))
+                    self.recorder.unsent(session, index, due_us, SKIPPED, reason)
                     session.ended_us = due_us
                     continue
                 if session.flight is None and not self._log_in(session, index, due_us):
@@ -209,7 +215,7 @@ class Engine:
                 if self._zero_ns + due_us * 1_000 > time.monotonic_ns():
                     self._sleep_until(due_us)
                 if self._draining:
-                    self._record(session, index, due_us, CANCELLED)
+                    self.recorder.unsent(session, index, due_us, CANCELLED)
                     continue
                 self._send(session, index, due_us, mark)
         except Exception:
@@ -231,14 +237,14 @@ class Engine:
                 session.refused_us = max(due_us, self._now_us())
             else:
                 if opened is None:
-                    self._record(session, index, due_us, CANCELLED)
+                    self.recorder.unsent(session, index, due_us, CANCELLED)
                     return False
                 connection, gate_ns = opened
                 session.flight = Flight(connection)
                 session.ready_us = max(0, self._now_us() - gate_ns // 1_000)
                 return True
         # Also what was due meanwhile: a wait for each would outlast the timetable.
-        self._record(session, index, due_us, ERROR, session.refusal)
+        self.recorder.unsent(session, index, due_us, ERROR, session.refusal)
         session.lose()
         session.ended_us = session.refused_us
         return False
@@ -262,10 +268,10 @@ class Engine:
         first_row_ns, done_ns, rows, sqlstate, text, lost, digest = answer
         status = OK if sqlstate is None else (flight.stopped or ERROR)
         if sqlstate is not None or digest is not None:
-            self._notes[index, clone] = (sqlstate, text, digest)
+            self.recorder.notes[index, clone] = (sqlstate, text, digest)
         zero_ns = self._zero_ns
         done_us = (done_ns - zero_ns) // 1_000
-        self._flat.extend(
+        self.recorder.flat.extend(
             (
                 index,
                 clone,
@@ -284,21 +290,6 @@ class Engine:
         if lost:
             session.lose()
 
-    def _record(
-        self,
-        session: Session,
-        index: int,
-        due_us: int,
-        status: int,
-        told: tuple[str | None, str] | None = None,
-    ) -> None:
-        """A statement that was not sent; `told` is SQLSTATE and text, or nothing and a reason."""
-        if told is not None:
-            self._notes[index, session.clone] = (*told, None)
-        ready_us = NONE if session.flight is None else session.ready_us
-        status |= session.state.mark
-        self._flat.extend((index, session.clone, due_us, ready_us, NONE, NONE, NONE, status, NONE))
-
     @property
     def _cut_short(self) -> bool:
         """Whether a pool that draws without end was told to end: what follows was never planned."""
@@ -311,34 +302,4 @@ class Engine:
     def _flush(self) -> None:
         while not self._ended.wait(_FLUSH_S):
             self.strain.note_cpu()
-            self._write_samples()
-
-    def _write_samples(self) -> None:
-        if not self._flat:
-            return
-        flat, self._flat = self._flat, array("q")
-        notes, self._notes = self._notes, {}
-        rows = rows_of(flat)
-        try:
-            in_thread(lambda: self._stream.append(rows, notes))
-        except Exception as error:
-            # Kept for the next try, which on a full disk has the reserve to write into.
-            self._flat = flat + self._flat
-            self._notes = notes | self._notes
-            if self.failure is None:
-                logger.error("samples cannot be written (%s): ending the run", error)
-                self.failure = f"samples cannot be written: {error}"
-                self.drain(grace_s=0)
-            return
-        for tell in self._on_rows:
-            tell(rows, notes)
-
-    def _close(self) -> None:
-        for _ in range(2):
-            self._write_samples()
-        try:
-            self.closing = in_thread(self._stream.finish)
-        except OSError as error:
-            self.failure = self.failure or f"samples cannot be closed: {error}"
-        self.closing.setdefault("rows_written", self._stream.rows)
-        self.closing.setdefault("sha256", "")
+            self.recorder.write()

@@ -13,15 +13,11 @@ from replay.template import normalise
 from replay.workload import INCOMING, CaptureCounts, Workload
 from replay.workload_writer import TemplateText, WorkloadWriter
 
-_BEGINS_US = 1_767_225_600_000_000  # 2026
 _BATCH = 500_000
 
 
 def write_synthetic(path: Path, *, due_us: Ints, session: Ints, question: str) -> Workload:
-    """Write a workload of SELECTs, one for each element of `due_us` and `session`.
-
-    `{}` in the question becomes the statement's number, from 0 on.
-    """
+    """Write a workload of SELECTs; `{}` in the question becomes the number of each, from 0 on."""
     before, _, after = question.partition("{}")
     template = normalise(question.replace("{}", "0"))
     with WorkloadWriter(path) as writer:
@@ -33,7 +29,7 @@ def write_synthetic(path: Path, *, due_us: Ints, session: Ints, question: str) -
             known = {
                 "session_id": pc.binary_join_element_wise("s", session[span].astype(str), ""),
                 "seq": pa.array(number),
-                "started_at": pa.array(_BEGINS_US + due_us[span]),
+                "started_at": pa.array(due_us[span]),
                 "kind": pa.repeat("select", len(number)),
                 "template_id": pa.repeat(template.template_id, len(number)),
                 "sql": pc.binary_join_element_wise(before, counted, after, ""),

@@ -59,7 +59,6 @@ class OpenRun:
     board: Board
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     calibration: dict[str, Any] | None = None
-    """What one worker of this machine can do, and whether this run is near it."""
 
     def assignment(self, *, shard: int, shards: int) -> dict[str, Any]:
         """What one worker must know; the rest it computes."""

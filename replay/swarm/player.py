@@ -168,7 +168,7 @@ class Player:
             live = {"run_id": self._run_id, "shard": self._shard, **engine.gauges}
             live |= self._feed.take(now_us=(time.monotonic_ns() - zero_ns) // 1_000)
             self._send(messages.LIVE, live)
-        told, failure = dict(engine.closing), engine.failure
+        told, failure = dict(engine.recorder.closing), engine.recorder.failure
         if is_remote(self._run_dir) and told.get("file"):
             name = f"samples/{told['file']}"
             try:

@@ -30,8 +30,8 @@ def plan(ground: Ground) -> None:
     """What a master and then each worker do before a run, with copies that vary."""
     workload, dials = Workload(ground.wide), Dials(scale=2)
     began_s = time.monotonic()
-    plan = build_plan(workload, dials)
-    with write_plan(plan, workload, ground.directory / "plan") as files:
+    laid_out = build_plan(workload, dials)
+    with write_plan(laid_out, workload, ground.directory / "plan") as files:
         written_s = time.monotonic()
         mapped = find_plan(Path(files), workload, dials)
     timetable = mapped.timetable.shard(shard_of_sessions(mapped.timetable, 2) == 0)

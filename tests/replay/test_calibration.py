@@ -70,6 +70,14 @@ def test_a_run_near_the_ceiling_is_warned(
     assert len(found["warnings"]) == warnings
 
 
+def test_what_has_no_timetable_has_no_rate_to_compare(state: Path) -> None:
+    keep(state, ceiling=1, held=1, tried=1)
+    untimed = {"peak_rate_per_s": None, "peak_sessions": 2}
+    found = compared("null", untimed, workers=1)
+    assert found is not None
+    assert found["warnings"] == ["2 open sessions a worker, and one held 1 of 1"]
+
+
 OTHERS: dict[str, dict[str, Any]] = {
     "of another machine": {"host": "elsewhere"},
     "of another form": {"schema_version": 0},

@@ -249,6 +249,18 @@ def test_draining_cancels_what_is_in_flight_and_what_is_not_due(tmp_path: Path) 
     assert "never" not in [text for _, text in played.target.sent]
 
 
+def test_what_had_not_begun_is_cancelled_or_skipped_as_it_would_have_been(tmp_path: Path) -> None:
+    said = [(0.0, "a", "SELECT 1"), (5.0, "b", "DELETE FROM t"), (5.1, "b", "SELECT 2")]
+    said += [(6.0, "c", "SELECT 3")]
+    played = play(tmp_path, said, kind=None, dials=Dials(scale=2), drain_after_s=0.6)
+    of = {(row["session_id"], row["statement_id"]): row for row in played.samples}
+    assert len(of) == 2 * len(said)
+    ends = [of[key]["status"] for key in (("b", 1), ("b", 2), ("c", 3))]
+    assert ends == ["skipped", "cancelled", "cancelled"]
+    assert of["b#1", 1]["error"] == "may write: delete"
+    assert of["c", 3]["due_us"] == 6_000_000 and of["c#1", 3]["clone"] == 1
+
+
 def test_draining_lets_what_is_in_flight_end_within_its_grace(tmp_path: Path) -> None:
     played = play(tmp_path, [(0.0, "a", "sleep 0.5")], drain_after_s=0.1, grace_s=5)
     assert statuses(played) == ["ok"]
@@ -339,6 +351,6 @@ def test_a_full_disk_ends_the_run_and_keeps_what_was_done(tmp_path: Path) -> Non
     began_s = time.monotonic()
     played = play(tmp_path, said, full_disk=True)
     assert time.monotonic() - began_s < 10
-    assert played.engine.failure is not None
-    assert "No space left" in played.engine.failure
+    assert played.engine.recorder.failure is not None
+    assert "No space left" in played.engine.recorder.failure
     assert statuses(played) == ["ok", "ok", "cancelled"]
