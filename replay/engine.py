@@ -106,7 +106,7 @@ class Engine:
     @property
     def gauges(self) -> dict[str, int]:
         """Statements sent and not answered, sessions that have begun and not ended."""
-        return {"in_flight": len(self._flights), "open_sessions": len(self._sessions)}
+        return {"in_flight": len(self._flights.aloft), "open_sessions": len(self._sessions)}
 
     def play(self, *, zero_ns: int) -> None:
         """Start; `zero_ns` is the run's zero on `time.monotonic_ns`, best in the near future."""

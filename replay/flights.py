@@ -38,24 +38,21 @@ class Flights:
 
     def __init__(self, *, timeout_s: float) -> None:
         self._timeout_ns = round(timeout_s * 1e9)
-        self._flights: set[Flight] = set()
+        self.aloft: set[Flight] = set()
         self._recalled = False
-
-    def __len__(self) -> int:
-        return len(self._flights)
 
     def start(self, flight: Flight, sent_ns: int) -> None:
         """A statement was sent; `end` must follow."""
         flight.deadline_ns = sent_ns + self._timeout_ns
         flight.stopped = None
-        self._flights.add(flight)
+        self.aloft.add(flight)
 
     def end(self, flight: Flight) -> None:
         """Its answer is in, or its connection is gone.
 
         A cancellation still on its way must not meet the session's next statement.
         """
-        self._flights.discard(flight)
+        self.aloft.discard(flight)
         if flight.canceller is not None:
             flight.canceller.join(timeout=_SEVER_AFTER_S)
             flight.canceller.kill(block=False)
@@ -65,14 +62,14 @@ class Flights:
         """Cancel what has not ended after `grace_s`."""
         self._recalled = True
         deadline_ns = time.monotonic_ns() + round(grace_s * 1e9)
-        for flight in self._flights:
+        for flight in self.aloft:
             flight.deadline_ns = min(flight.deadline_ns, deadline_ns)
 
     def watch(self, until: Event) -> None:
         """Stop statements whose time is up, until told to end; for a greenlet of its own."""
         while not until.wait(_WATCH_S):
             now_ns = time.monotonic_ns()
-            for flight in list(self._flights):
+            for flight in list(self.aloft):
                 if now_ns < flight.deadline_ns:
                     continue
                 if flight.stopped is None:

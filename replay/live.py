@@ -1,7 +1,7 @@
 """Live figures, counted on workers: delays, errors, and 1.0's times beside 2.0's.
 
-All of it is one array of counts, so parts add up to the whole. Its rows are histograms with fixed
-logarithmic buckets: a percentile from them is within 3 % of the exact one.
+One array of counts, so parts add up to the whole; its rows are histograms in fixed logarithmic
+buckets, from which a percentile is within 3 % of the exact one.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from replay import samples
 from replay.offsets import Ints
 from replay.timetable import Timetable
 
-BUCKETS = 400
-"""The first holds times below a microsecond, the last those beyond three hours."""
+BUCKETS = 400  # the first for times below a microsecond, the last for those beyond three hours
 LAG, BACKLOG, ENDS, GROUPS = range(4)
 """Rows: the tool's delay, sent − max(due, ready); 2.0's, ready − due where positive; what ended and
 then errors by cause; the first of the groups' rows."""
@@ -26,13 +25,13 @@ CAPTURED, RESPONSE, SERVICE = range(3)
 """Rows of a group, of what ended ok and was timed by 1.0: there, done − due, done − sent."""
 GAUGES = ("due", "in_flight", "open_sessions")
 CAUSES = {
-    "08": "connection", "22": "data", "28": "login", "40": "rolled back", "42": "names or syntax",
-    "53": "resources", "57": "cancelled", "": "other",
+    "08": "connection", "22": "data", "28": "login", "40": "rollback", "42": "name or syntax",
+    "53": "resource", "57": "cancellation", "": "other",
 }  # fmt: skip
 """Classes of SQLSTATE in words."""
 _PLACES = {sqlclass: place for place, sqlclass in enumerate(CAUSES, start=1)}
 _RATIO = 1.06
-_DUE_EVERY_US = 100_000
+_TICK_US = 100_000
 
 
 def figures(groups: int) -> Ints:
@@ -64,25 +63,24 @@ def unpack(packed: object, *, groups: int) -> Ints:
     told, counts = np.array(packed, dtype=np.int64), figures(groups)
     if (told < 0).any():
         raise ValueError("neither a place nor a count")
-    places, numbers = told
-    np.add.at(counts.reshape(-1), places, numbers)
+    np.add.at(counts.reshape(-1), *told)
     return counts
 
 
 class Feed:
     """Counts a worker's samples, and hands over what it counted since it last did."""
 
-    def __init__(
-        self, timetable: Timetable, statements: pa.Table, codes: Ints, groups: int
-    ) -> None:
-        """`codes` holds the group of each planned statement."""
+    def __init__(self, timetable: Timetable, statements: pa.Table, codes: Ints, size: int) -> None:
+        """`codes` holds the group of each planned statement, of as many groups as `size` says."""
         self.max_lag_us = 0
-        timed = 0 if timetable.pooled else 1
-        self._due = np.bincount(timetable.due_us // _DUE_EVERY_US).cumsum() * timed
+        # A pool's statements are never due, and there may be more workers than sessions.
+        pooled = len(timetable.think_us) and not timetable.due_us.any()
+        due_us = timetable.due_us[: 0 if pooled else None]
+        self._due = np.bincount(due_us // _TICK_US, minlength=1).cumsum()
         self._row = timetable.row
         self._captured_us = statements["duration_us"]
         self.codes = codes
-        self._counts = figures(groups)
+        self._counts = figures(size)
 
     def count(self, rows: samples.Rows, notes: samples.Notes) -> None:
         """Add statements that ended."""
@@ -112,5 +110,5 @@ class Feed:
     def take(self, *, now_us: int) -> dict[str, Any]:
         """How many statements are `due` by now in all, and the `counts` since the last call."""
         counts, self._counts = self._counts, np.zeros_like(self._counts)
-        place = min(max(0, now_us) // _DUE_EVERY_US, len(self._due) - 1)
-        return {"due": int(self._due[place]), "counts": pack(counts)}
+        due = self._due[: max(0, now_us) // _TICK_US + 1][-1]
+        return {"due": int(due), "counts": pack(counts)}

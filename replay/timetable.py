@@ -56,11 +56,6 @@ class Timetable:
         return len(self.clone)
 
     @property
-    def pooled(self) -> bool:
-        """True when statements are drawn, and have no times of their own."""
-        return len(self.think_us) > 0 and not self.due_us.any()
-
-    @property
     def copies(self) -> int:
         """How many of them are clones'."""
         return int(np.diff(self.starts)[self.clone > 0].sum())

@@ -15,17 +15,15 @@ from replay import live
 from replay.offsets import Ints
 from replay.swarm.statistics import Label
 
-RECENT = 10
-"""Latest messages of a worker, one a second, that are summed up apart."""
+RECENT = 10  # latest messages of a worker, one a second, that are summed up apart
 
 _NOTHING = live.figures(1)
 _LATE = {live.LAG: "the tool is late", live.BACKLOG: "2.0 is behind"}
-
 Columns = dict[str, tuple[str, int, float]]
-"""Times in a table of the page: title, row of figures and share, by key."""
 
 
 def _columns(names: str, rows: Mapping[str, tuple[str, int]]) -> Columns:
+    """Times in a table of the page: title, row of figures and share, by key."""
     return {
         f"{key}_{name}_ms": (f"{title} {name} (ms)", row, _SHARES[name])
         for name in names.split()
@@ -51,19 +49,21 @@ class _Worker:
 class Board:
     """Figures of a run, by worker and by group of statements."""
 
-    def __init__(self, groups: Sequence[Label], *, length_us: int, lag_budget_ms: float) -> None:
-        """`length_us` is that of the timetable, or of the run where there is none."""
+    def __init__(self, groups: Sequence[Label], *, length_s: float, lag_budget_ms: float) -> None:
+        """`length_s` is the run's, zero if nobody knows it."""
         self.zero_s = math.inf  # the run's zero, on `time.monotonic`
         self._groups = groups
-        self._length_us = length_us or 1
+        self._length_s = length_s
         self._budget_us = lag_budget_ms * 1e3
         self._workers: dict[int, _Worker] = {}
         self._beside = live.figures(len(groups))[live.GROUPS :].reshape(-1, 3, live.BUCKETS)
 
     @property
-    def share(self) -> float:
-        """How much of the run's time has passed."""
-        return min(1.0, max(0.0, (time.monotonic() - self.zero_s) * 1e6 / self._length_us))
+    def passed(self) -> str:
+        """How much of the run's length has passed, or how long it has run where that is unknown."""
+        passed_s = max(0.0, time.monotonic() - self.zero_s)
+        known = self._length_s > 0
+        return f"{min(1.0, passed_s / self._length_s):.0%}" if known else f"{passed_s:.0f} s"
 
     def take(self, shard: int, told: Mapping[str, Any]) -> None:
         """Add what a worker counted since it last told; what makes no sense is ignored."""
@@ -91,22 +91,20 @@ class Board:
         whole = self._row(name, [worker.counts for worker in workers])
         whole |= {gauge: sum(worker.gauges[gauge] for worker in workers) for gauge in live.GAUGES}
         whole["sent"] += whole["in_flight"]
-        return [
-            whole,
-            self._row(f"{name}, last {RECENT} s", [c for w in workers for c in w.recent]),
-        ]
+        recent = [counts for worker in workers for counts in worker.recent]
+        return [whole, self._row(f"{name}, last {RECENT} s", recent)]
 
     def _row(self, name: str, parts: Sequence[Ints]) -> dict[str, Any]:
         counts: Ints = sum(parts, _NOTHING)
         sent = int(counts[live.LAG].sum())
         ended, *failed = counts[live.ENDS, : len(live.CAUSES) + 1].tolist()
-        causes = zip(failed, live.CAUSES.values(), strict=True)
+        told = zip(failed, live.CAUSES.values(), strict=True)
+        causes = [f"{n:,} {cause} errors" for n, cause in told if n]
         p99_us = live.percentiles_us(counts, 0.99)
         late = [words for row, words in _LATE.items() if p99_us[row] > self._budget_us]
-        told = {"name": name, "sent": sent, "ended": ended, "errors": sum(failed)}
-        told["causes"] = ", ".join(f"{n:,} {cause}" for n, cause in causes if n)
-        told["in_words"] = ", ".join(late) or ("on time" if sent else "nothing sent")
-        return told | _times(counts[None], DELAYS)[0]
+        row = {"name": name, "sent": sent, "ended": ended, "errors": sum(failed)}
+        row["in_words"] = ", ".join((late or ["on time" if sent else "nothing sent"]) + causes)
+        return row | _times(counts[None], DELAYS)[0]
 
     def beside(self) -> list[dict[str, Any]]:
         """Statements that ended ok and that 1.0 timed: all, and by group."""
@@ -124,7 +122,7 @@ class Board:
         # A pool has no times at which statements are due.
         due = f"/{told['due']:,}" if told["due"] else ""
         return (
-            f"{self.share:.0%} {told['sent']:,}{due} sent, "
+            f"{self.passed} {told['sent']:,}{due} sent, "
             f"{told['open_sessions']:,} open, {told['errors']:,} errors, "
             f"p99 lag {ms['lag_p99_ms']} backlog {ms['backlog_p99_ms']} ms, "
             f"p95 2.0/1.0 {ms['response_p95_ms']}/{ms['captured_p95_ms']} ms"

@@ -237,6 +237,7 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
     # In a thread of its own: heartbeats of workers and the web page go on.
     workload, plan = in_thread(lambda: _laid_out(options, dials))
     groups = list(dict.fromkeys(in_thread(lambda: labels_of(workload)).values()))
+    length_s = min(filter(None, (plan.timetable.length_us / 1e6, options.run_time)), default=0.0)
     url = host
     server = open_embedded(url)
     try:
@@ -267,11 +268,7 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
         server=server,
         plan=plan,
         plan_files=files,
-        board=Board(
-            groups,
-            length_us=plan.timetable.length_us or round((options.run_time or 0) * 1e6),
-            lag_budget_ms=dials.lag_budget_ms,
-        ),
+        board=Board(groups, length_s=length_s, lag_budget_ms=dials.lag_budget_ms),
     )
 
 

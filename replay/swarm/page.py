@@ -7,21 +7,20 @@ from typing import Any
 from flask import Response, request
 
 from replay.swarm.board import BESIDE, DELAYS
-from replay.swarm.conductor import Conductor
+from replay.swarm.conductor import Conductor, State
 
-_COUNTS = {"due": "Due", "sent": "Sent", "ended": "Ended", "open_sessions": "Open sessions"}
-_ENDS = {"errors": "Errors", "causes": "by cause", "in_words": "In words"}
 _TABS = {
-    "replay": ("Replay", {"name": "Worker"} | _COUNTS, DELAYS, _ENDS),
-    "beside": ("1.0 beside 2.0", {"name": "Statements", "statements": "Ended ok"}, BESIDE, {}),
+    "replay": ("Replay", "name in_words due sent ended open_sessions errors", DELAYS),
+    "beside": ("1.0 beside 2.0", "name statements", BESIDE),
 }
 
 
 def add_tabs(web_ui: Any, conductor: Conductor) -> None:  # noqa: ANN401  Locust's page
     """Show what `conductor` knows of its run on the page of its process."""
     tabs, tables = [], []
-    for key, (title, first, times, last) in _TABS.items():
-        titles = first | {name: told for name, (told, _, _) in times.items()} | last
+    for key, (title, first, times) in _TABS.items():
+        titles = {name: name.replace("_", " ").capitalize() for name in first.split()}
+        titles |= {name: told for name, (told, _, _) in times.items()}
         columns = [{"key": name, "title": told} for name, told in titles.items()]
         tables.append({"key": key, "structure": columns})
         tabs.append({"key": key, "title": title})
@@ -33,7 +32,8 @@ def add_tabs(web_ui: Any, conductor: Conductor) -> None:  # noqa: ANN401  Locust
             run, empty = conductor.run, {"name": "no run yet"}
             rows = {"replay": [empty], "beside": [empty]}
             if run is not None:
-                says = f"{conductor.state}, {run.board.share:.0%}, {run.path.resolve()}"
+                passed = f"{run.board.passed} " if conductor.state is State.PLAYING else ""
+                says = f"{passed}{conductor.state}, {run.path.resolve()}"
                 rows = {"replay": [{"name": "  run", "in_words": says}, *run.board.delays()]}
                 rows["beside"] = run.board.beside()
             told = [{"key": key, "data": data} for key, data in rows.items()]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from fractions import Fraction
-from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -29,6 +28,7 @@ from replay.samples import (
     Rows,
 )
 from replay.swarm.board import DELAYS, RECENT, Board
+from replay.timetable import Timetable
 
 GROUPED = [("select", "a"), ("select", "b"), ("insert", "c")]
 PLANNED = 60
@@ -62,13 +62,17 @@ def ends(draw: st.DrawFn) -> list[tuple[list[int], str | None]]:
     return told
 
 
-def feed() -> Feed:
-    timetable = SimpleNamespace(
-        due_us=np.arange(PLANNED) * 250_000, row=np.arange(PLANNED)[::-1].copy(), pooled=False
+def feed(sessions: int = PLANNED, *, pooled: bool = False) -> Feed:
+    """Of sessions that ask once, every quarter of a second; statements by row backwards."""
+    timetable = Timetable(
+        row=np.arange(PLANNED - 1, PLANNED - 1 - sessions, -1),
+        due_us=np.arange(sessions) * (0 if pooled else 250_000),
+        starts=np.arange(sessions + 1),
+        clone=np.zeros(sessions, dtype=np.int64),
+        think_us=np.zeros(sessions if pooled else 0, dtype=np.int64),
     )
     statements = pa.table({"duration_us": pa.array(CAPTURED_US, pa.int64())})
-    codes = np.arange(PLANNED) % len(GROUPED)
-    return Feed(cast(Any, timetable), statements, codes, len(GROUPED))
+    return Feed(timetable, statements, np.arange(sessions) % len(GROUPED), len(GROUPED))
 
 
 def as_rows(told: list[tuple[list[int], str | None]]) -> tuple[Rows, Notes]:
@@ -77,7 +81,7 @@ def as_rows(told: list[tuple[list[int], str | None]]) -> tuple[Rows, Notes]:
 
 
 def board(**how: Any) -> Board:
-    return Board(GROUPED, **{"length_us": 10_000_000, "lag_budget_ms": 250.0} | how)
+    return Board(GROUPED, **{"length_s": 10.0, "lag_budget_ms": 250.0} | how)
 
 
 def shown(board: Board) -> list[dict[str, Any]]:
@@ -137,8 +141,8 @@ def test_each_figure_is_what_its_name_says() -> None:
     # Those due at 0, 0.25 … 5 s.
     assert (whole["due"], whole["sent"], whole["ended"], whole["open_sessions"]) == (21, 7, 6, 3)
     assert (lately["sent"], lately["ended"], lately["errors"]) == (5, 6, 2)
-    assert whole["causes"] == "1 connection, 1 resources"
-    assert whole["in_words"] == "2.0 is behind"
+    assert whole["errors"] == 2
+    assert whole["in_words"] == "2.0 is behind, 1 connection errors, 1 resource errors"
     assert whole["lag_p50_ms"] == pytest.approx(1, rel=0.03)
     assert whole["backlog_p50_ms"] == 0
     assert whole["backlog_max_ms"] == pytest.approx(500, rel=0.03)
@@ -156,7 +160,7 @@ def test_before_anything_is_told_the_tables_say_so() -> None:
     whole, _ = board().delays()
     assert (whole["in_words"], whole["lag_p99_ms"], whole["sent"]) == ("nothing sent", None, 0)
     assert [row["statements"] for row in board().beside()] == [0]
-    assert board().line().startswith("0% 0/0 sent, 0 open")
+    assert board().line().startswith("0% 0 sent, 0 open")
 
 
 @given(
@@ -184,6 +188,34 @@ def test_counts_of_a_stranger_raise_nothing(counts: Any) -> None:
     seen.take(0, GAUGES | {"counts": counts})
     assert len(shown(seen)) >= 3
     assert len(seen.line()) <= 120
+
+
+NONSENSE: list[Any] = [None, 5, [], [[1]], [[1], [2], [3]], [[1, 2], [1]], [[-1], [1]], [[1], [-1]]]
+NONSENSE += [[[10**6], [1]], [[10**30], [1]], [["x"], [1]], [[1.5], [float("nan")]], [{}, {}]]
+
+
+@pytest.mark.parametrize("counts", NONSENSE, ids=repr)
+def test_what_makes_no_sense_is_not_counted(counts: Any) -> None:
+    seen = board()
+    seen.take(0, GAUGES | {"counts": counts})
+    assert seen.delays() == board().delays()
+    assert seen.beside() == board().beside()
+
+
+@pytest.mark.parametrize(
+    ("sessions", "pooled", "due"), [(PLANNED, False, 5), (0, False, 0), (PLANNED, True, 0)]
+)
+def test_what_is_due_is_counted_of_a_timetable(sessions: int, pooled: bool, due: int) -> None:
+    told = feed(sessions, pooled=pooled).take(now_us=1_000_000)
+    assert told == {"due": due, "counts": [[], []]}
+
+
+def test_a_run_of_unknown_length_says_how_long_it_runs() -> None:
+    known, unknown = board(), board(length_s=0.0)
+    assert (known.passed, unknown.passed) == ("0%", "0 s")
+    known.zero_s = unknown.zero_s = -1e9
+    assert known.passed == "100%"
+    assert unknown.passed.endswith(" s")
 
 
 def test_causes_have_room_in_their_row() -> None:
