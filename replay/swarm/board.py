@@ -13,7 +13,7 @@ import numpy as np
 
 from replay import live
 from replay.offsets import Ints
-from replay.swarm.statistics import Label
+from replay.swarm.labels import Label
 
 RECENT = 10  # latest messages of a worker, one a second, that are summed up apart
 

@@ -27,9 +27,9 @@ from replay.run import SCHEMA_VERSION, Ledger, Run, versions
 from replay.samples import RESERVES
 from replay.store import Prefix, fetch, is_remote, staged
 from replay.swarm.board import Board
+from replay.swarm.labels import labels_of
 from replay.swarm.options import dials_of
 from replay.swarm.settle import Settlement, settle
-from replay.swarm.statistics import labels_of
 from replay.target.embedded import EmbeddedServer, open_embedded
 from replay.target.target import Target, parse_target, probe_target
 from replay.timetable import Timetable, shard_of_sessions

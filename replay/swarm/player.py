@@ -30,7 +30,8 @@ from replay.store import Prefix, fetch, is_remote, staged
 from replay.swarm import messages
 from replay.swarm.greeting import VERSIONS
 from replay.swarm.interrupts import Interrupts
-from replay.swarm.statistics import Label, Statistics, labels_of
+from replay.swarm.labels import Label, labels_of
+from replay.swarm.statistics import Statistics
 from replay.target.target import parse_target
 from replay.timetable import Timetable, shard_of_sessions
 from replay.variation import Variation

@@ -18,19 +18,12 @@ from locust.event import EventHook
 
 from replay.offsets import Ints
 from replay.samples import CLONE, DONE_US, INDEX, NONE, SENT_US, Notes, Rows
-from replay.workload import Workload
+from replay.swarm.labels import Label
 
 if TYPE_CHECKING:
     from locust.env import Environment
 
-NAMES_AT_MOST = 200
-"""Locust keeps histograms per name for ever and shows at most 500 of them."""
-NAME_CHARACTERS = 48
-OTHER = "other templates"
 _BETWEEN_PAUSES = 8
-
-Label = tuple[str, str]
-"""Locust's method and name: kind and beginning of a template."""
 
 
 class StatementFailed(Exception):
@@ -99,20 +92,6 @@ class Statistics:
 
     def _failure(self, sqlstate: str) -> StatementFailed:
         return self._failures.setdefault(sqlstate, StatementFailed(f"SQLSTATE {sqlstate}"))
-
-
-def labels_of(workload: Workload) -> dict[str, Label]:
-    """Kind and name under which Locust counts each template, the rarer ones together."""
-    templates = workload.templates(["template_id", "kind", "sql", "statements"]).sort_by(
-        [("statements", "descending"), ("template_id", "ascending")]
-    )
-    labels: dict[str, Label] = {}
-    for place, row in enumerate(templates.to_pylist()):
-        # The kind stands in a column of its own.
-        beginning = row["sql"].partition(" ")[2] or row["sql"]
-        name = f"{beginning[:NAME_CHARACTERS]} #{row['template_id'][:6]}"
-        labels[row["template_id"]] = (row["kind"], name if place < NAMES_AT_MOST else OTHER)
-    return labels
 
 
 def _entry(name: str, kind: str, service_ms: Any, *, failures: int) -> locust_stats.StatsEntry:  # noqa: ANN401

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from replay.target.wire import Answer, WaiterFactory
 
-
 _BETWEEN_PAUSES = 64
 
 

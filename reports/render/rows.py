@@ -32,6 +32,11 @@ def facts(document: Document) -> dict[str, str]:
     )
     if speed != 1:
         replayed += f", {speed:.1f} × as fast"
+    if dials.get("mode") == "pool":
+        # No scale and no speed: a pool asks as fast as it is answered.
+        replayed = f"drawn by {fmt.plural(dials['users'], 'connection')} that never wait (pool)"
+    elif dials.get("pace") == "think":
+        replayed += ", each after its answer and think time"
     return {
         "1.0": "durations in 1.0's log" if name == "captured" else name,
         "2.0": provenance["candidate"],
