@@ -8,6 +8,7 @@ import resource
 import signal
 from collections import Counter
 from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from replay.inspect import as_text, inspect
 from replay.run import Run
 from replay.target.embedded import EmbeddedServer
 from replay.workload import Workload
+from reports.render.rows import facts
 from reports.verdict import Answer
 from tests.locusts import (
     BOUND_S,
@@ -237,6 +239,33 @@ def test_options_come_from_the_environment(short: Workload, tmp_path: Path) -> N
     assert result.code == 0, result.text
     assert result.run.document["dials"]["scale"] == 2
     assert_balanced(result, 80)
+
+
+def test_a_pool_of_connections_draws_until_its_time_is_over(
+    short: Workload, embedded_empty: EmbeddedServer, tmp_path: Path
+) -> None:
+    options = ["--workload", str(short.path), "--host", embedded_empty.url(), "--mode", "pool"]
+    options += ["-u", "5", "-r", "10", "-t", "2s", *ports(), "--processes", "2"]
+    with locust(tmp_path, *options) as process:
+        result = ended(process, tmp_path)
+    assert result.code == 0, result.text
+    assert "5 connections draw sessions again and again" in result.text
+    document = result.run.document
+    assert document["ended_by"] == "run-time"
+    samples = result.run.samples()
+    assert_balanced(result, samples.num_rows)
+    assert samples.num_rows > 2 * len(short)
+    keys = samples.group_by(["statement_id", "clone"]).aggregate([])
+    assert keys.num_rows == samples.num_rows
+    assert [worker["statements"] > 0 for worker in document["workers"]] == [True, True]
+    # Connections of a worker never ask two things at once, and there are three and two of them.
+    for worker, users in (("w0", 3), ("w1", 2)):
+        mine = [row for row in samples.to_pylist() if row["worker"] == worker and row["done_us"]]
+        steps = sorted(
+            [(row["sent_us"], 1) for row in mine] + [(row["done_us"], -1) for row in mine]
+        )
+        assert max(accumulate(step for _, step in steps)) <= users
+    assert "drawn by 5 connections that never wait (pool)" in str(facts(judged(result).document))
 
 
 def test_a_loop_begins_again_until_its_time_is_over(short: Workload, tmp_path: Path) -> None:
