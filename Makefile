@@ -12,7 +12,7 @@ test: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest $(TESTS)
+	$(BIN)/pytest --numprocesses 4 --dist worksteal $(TESTS)
 
 bench: .venv/installed
 	$(BIN)/python -m tests.bench $(BENCH)

@@ -6,6 +6,8 @@ joins that the columns of a statement need are added.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlglot import exp
 
 from replay.prepare.catalog import Catalog
@@ -67,7 +69,7 @@ def _resolved(column: exp.Column, frame: Frame, places: Places) -> exp.Expr:
     for depth, at in enumerate(frames):
         if name in at.merged:
             stays = not changes or (depth == 0 and not at.changes)
-            return column if stays else merged_column(name, at.merged[name])
+            return column if stays else merged_column(name, _visible(at.merged[name], frames, at))
         certain = at.certain(name)
         found = certain or at.possible(name)
         if found and not changes:
@@ -87,7 +89,7 @@ def _resolved(column: exp.Column, frame: Frame, places: Places) -> exp.Expr:
             hint = "qualify it or give 1.0's catalog"
             raise UnsupportedError(f"column `{name}` could be of several tables: {hint}")
         if len(found) == 1:
-            return found[0].column(column.this, name)
+            return _visible(found, frames, at)[0].column(column.this, name)
         if found:
             # The server itself knows whose column it is.
             return column
@@ -100,6 +102,16 @@ def _resolved(column: exp.Column, frame: Frame, places: Places) -> exp.Expr:
     for source in (each for at in frames for each in at.sources if each.changes or each.table):
         source.column(column.this, name)
     return column
+
+
+def _visible(owners: Sequence[Source], frames: Sequence[Frame], at: Frame) -> Sequence[Source]:
+    """The owners of a name that stood alone, which must now be called by their own names."""
+    nearer = {each.name for frame in frames[: frames.index(at)] for each in frame.sources}
+    hidden = next((each.name for each in owners if each.name in nearer), None)
+    if hidden is not None:
+        hint = "rename one of the two"
+        raise UnsupportedError(f"a column of `{hidden}`, which a nearer `{hidden}` hides: {hint}")
+    return owners
 
 
 def _of_source(column: exp.Column, source: Source, name: str) -> exp.Expr:

@@ -96,7 +96,11 @@ def test_every_planned_statement_ends_as_one_sample(tmp_path: Path) -> None:
 def test_statements_are_sent_when_due_and_in_order(tmp_path: Path) -> None:
     said = [(0.3, "b", "third"), (0.0, "a", "first"), (0.1, "b", "second"), (0.4, "a", "fourth")]
     played = play(tmp_path, sorted(said))
-    assert [text for _, text in played.target.sent] == ["first", "second", "third", "fourth"]
+    sent = [text for _, text in played.target.sent]
+    # A machine that is held up may send what two sessions have due by then in either order.
+    assert sorted(sent) == ["first", "fourth", "second", "third"]
+    assert sent.index("first") < sent.index("fourth")
+    assert sent.index("second") < sent.index("third")
     for sample in played.samples:
         assert sample["sent_us"] >= sample["due_us"]
         assert sample["done_us"] >= sample["sent_us"]
@@ -161,7 +165,7 @@ def test_a_session_diverges_where_one_side_alone_failed(
     assert not session.mark
 
 
-SAID = [(0.0, "a", "SELECT 1"), (0.0, "b", "SELECT 2"), (0.3, "a", "sleep 0.1"), (0.5, "a", "x")]
+SAID = [(0.0, "a", "SELECT 1"), (0.0, "b", "SELECT 2"), (30, "a", "sleep 0.1"), (60, "a", "x")]
 
 
 def test_by_think_time_a_statement_is_due_after_the_answer_before(tmp_path: Path) -> None:
@@ -182,7 +186,7 @@ def test_a_pool_plays_everything_once_without_a_pause(draw: str, tmp_path: Path)
     assert all(connection.closed for connection in played.target.connections)
     for sample in played.samples:
         assert sample["due_us"] <= sample["ready_us"] + 1 <= sample["sent_us"] + 1
-    assert max(sample["done_us"] for sample in played.samples) < 400_000, "0.5 s by the timetable"
+    assert max(sample["done_us"] for sample in played.samples) < 30_000_000, "60 s by the timetable"
 
 
 def test_a_pool_draws_sessions_in_order_and_one_connection_each(tmp_path: Path) -> None:
@@ -279,7 +283,7 @@ def test_a_refused_login_is_tried_again(tmp_path: Path) -> None:
 
 def test_a_login_that_stays_refused_is_the_statements_error(tmp_path: Path) -> None:
     target = ScriptedTarget(refuse=99, sqlstate="28P01")
-    played = play(tmp_path, [(0.0, "a", "now"), (0.2, "a", "now")], target=target)
+    played = play(tmp_path, [(0.0, "a", "now"), (1.0, "a", "now")], target=target)
     assert statuses(played) == ["error", "error"]
     assert {sample["sqlstate"] for sample in played.samples} == {"28P01"}
     assert target.logins == 2

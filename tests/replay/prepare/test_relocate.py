@@ -273,6 +273,10 @@ REFUSED = {
     "insert": ("insert into people (id) values (1)", "`insert` on `people`"),
     "update": ("update people set id = 1", "`update` on `people`"),
     "ambiguous": ("select z from stays v, orders o", "could be of several tables"),
+    "hidden": (
+        "select p.id from people p where exists (select from (select 1 as one) p where land = 'x')",
+        "a column of `p`, which a nearer `p` hides",
+    ),
 }
 
 
