@@ -1,4 +1,4 @@
-"""Cost a month of both places as two bars, in parts."""
+"""Next month's bill by the stages of a move, as bars."""
 
 from __future__ import annotations
 
@@ -10,35 +10,32 @@ from matplotlib.figure import Figure
 from reports import format as fmt
 from reports.charts import style
 
-_ROWS = {"baseline": ("1.0", 0, style.BASELINE), "candidate": ("2.0", 1, style.CANDIDATE)}
+_ARMS = {"baseline": style.BASELINE, "candidate": style.CANDIDATE}
 
 
 def draw_cost(cost: Mapping[str, Any], *, title: str) -> Figure | None:
     """The figure from the `cost` object of verdict.json; None unless both sides are stated."""
-    if cost["ratio"] is None:
+    stages = cost["stages"]
+    if not stages:
         return None
+    where = f"{cost['region']}, prices of {cost['price_date'] or 'no date'}"
     with style.style():
         figure = style.new_figure(
-            height=1.7,
-            title=title,
-            subtitle=f"USD a month at list prices of {cost['price_date']}, {cost['region']}",
+            height=2.1, title=title, subtitle=f"next month's bill in USD; {where}"
         )
         axes = figure.subplots()
-        for arm, (_, row, colour) in _ROWS.items():
+        for row, stage in enumerate(stages):
             left = 0.0
-            for number, part in enumerate(p for p in cost["parts"] if p["arm"] == arm):
-                axes.barh(
-                    row, part["monthly"], left=left, height=0.56, color=colour,
-                    alpha=1 if number == 0 else 0.55,
-                )  # fmt: skip
-                left += part["monthly"]
+            for arm, colour in _ARMS.items():
+                axes.barh(row, stage[arm], left=left, height=0.56, color=colour)
+                left += stage[arm]
             axes.annotate(
                 fmt.money(left), (left, row), xytext=(5, 0), textcoords="offset points",
                 va="center", color=style.INK,
             )  # fmt: skip
-        axes.set_yticks([0, 1], [name for name, _, _ in _ROWS.values()])
-        axes.set_ylim(1.6, -0.6)
-        axes.set_xlim(0, max(cost["monthly"].values()) * 1.18)
+        axes.set_yticks(range(len(stages)), [stage["stage"] for stage in stages])
+        axes.set_ylim(len(stages) - 0.4, -0.6)
+        axes.set_xlim(0, max(stage["usd"] for stage in stages) * 1.18 or 1)
         axes.set_xticks([])
         axes.grid(visible=False)
         axes.spines["bottom"].set_visible(False)
