@@ -13,8 +13,8 @@ from typing import Any
 
 from replay.artefact import write_json
 from replay.errors import UsageError
+from replay.problems import Table, read_toml, remedy, settle
 from reports.cost.model import Price
-from reports.problems import Table, read_toml, remedy, settle
 
 UNITS = {
     "redshift_node_hour": "h",

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from replay.problems import Table, read_toml, settle
 from reports.cost.place import Place
 from reports.cost.terms import HOURS_PER_MONTH
-from reports.problems import Table, read_toml, settle
 
 _TEXTS = ("node_type", "reserved")
 _WAYS = ("monthly", "tag", "service", "instances")
