@@ -1,4 +1,4 @@
-"""Next month's bill by the stages of a move, as bars."""
+"""Next month's bill by the stages of a move; what several runs cost against how slow they were."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from reports import format as fmt
 from reports.charts import style
@@ -40,4 +41,33 @@ def draw_cost(cost: Mapping[str, Any], *, title: str) -> Figure | None:
         axes.grid(visible=False)
         axes.spines["bottom"].set_visible(False)
         axes.tick_params(axis="y", length=0)
+    return figure
+
+
+def draw_runs(document: Mapping[str, Any], *, title: str) -> Figure | None:
+    """Cost a month against p95, a point a run; filled where the verdict is GO.
+
+    None with fewer than two runs of known cost and p95.
+    """
+    rows = [row for row in document["runs"] if row["monthly"] is not None and row["p95_us"]]
+    if len(rows) < 2:
+        return None
+    with style.style():
+        subtitle = "p95 of the response over USD a month; filled: GO"
+        figure = style.new_figure(height=3.4, title=title, subtitle=subtitle)
+        axes = figure.subplots()
+        for row in rows:
+            at, colour = (row["monthly"], row["p95_us"]), style.CANDIDATE
+            colour = style.BETTER if row["cheapest"] else colour
+            face = colour if row["verdict"] == "GO" else "none"
+            axes.scatter(*at, s=70, edgecolors=colour, facecolors=face, linewidths=1.6, zorder=3)
+            axes.annotate(
+                f"{row['place']}\n{fmt.money(row['monthly'])}, {fmt.duration(row['p95_us'])}", at,
+                xytext=(8, 0), textcoords="offset points", va="center", fontsize=8.5,
+                color=style.INK,
+            )  # fmt: skip
+        axes.margins(x=0.3, y=0.25)
+        axes.set_xlim(left=0)
+        style.duration_axis(axes)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda usd, _: fmt.money(usd)))
     return figure

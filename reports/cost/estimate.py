@@ -103,7 +103,7 @@ class _Pricing:
         try:
             return self.month(stated.sized_as(self.ran_on))
         except UsageError as error:
-            return Figures(reason=str(error))
+            return Figures(reason=f"{error}; {error.hint}")
 
     def month(self, place: Place) -> Figures:
         """A month of a place: use as stated, else the run's in proportion to statements."""

@@ -64,7 +64,6 @@ def price_place(place: Place, prices: Prices, used: Usage, *, run_hours: float =
         UsageError: a price is not known.
     """
     hours = run_hours or place.hours_per_month
-    months = run_hours / terms.HOURS_PER_MONTH if run_hours else 1
     kind = "Serverless" if place.serverless else place.node_type
     parts: list[Part] = []
 
@@ -97,5 +96,6 @@ def price_place(place: Place, prices: Prices, used: Usage, *, run_hours: float =
         ("manual snapshots", "redshift_snapshot_gb_month", place.snapshot_gb),
     ):
         if gb:
-            add(name, table, kind, (gb, "GB"), (months, "months"))
+            span = ((run_hours / terms.HOURS_PER_MONTH, "months"),) if run_hours else ()
+            add(name, table, kind, (gb, "GB"), *span)
     return Figures(parts=tuple(parts))
