@@ -69,7 +69,8 @@ class PriceList:
         more = f" and {len(shown) - 12} more" if len(shown) > 12 else ""
         raise UsageError(
             f"the Price List has {fmt.plural(len(seen), 'price') if seen else 'no price'} of "
-            f"`{name}` ({kind}, {wanted}, per {unit}) in `{region}`; it has {', '.join(shown[:12]) or 'nothing'}{more}",
+            f"`{name}` ({kind}, {wanted}, per {unit}) in `{region}`; "
+            f"it has {', '.join(shown[:12]) or 'nothing'}{more}",
             hint="check the name and `region`, or state the price in a file of your own, see "
             "docs/cost.md",
         )
