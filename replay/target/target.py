@@ -12,6 +12,7 @@ import logging
 import re
 import socket
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -188,11 +189,14 @@ def log_in(target: Target) -> psycopg.Connection:
         if credentials is not None:
             credentials.renew(refused)
         try:
-            connection = psycopg.connect(
-                target.login, autocommit=True, prepare_threshold=None, connect_timeout=15
-            )
-            connection.execute(target.setup().encode())
-            return connection
+            with ExitStack() as left_open:
+                connection = psycopg.connect(
+                    target.login, autocommit=True, prepare_threshold=None, connect_timeout=15
+                )
+                left_open.callback(connection.close)
+                connection.execute(target.setup().encode())
+                left_open.pop_all()
+                return connection
         except psycopg.Error as error:
             if credentials and not refused and login_state(str(error)).startswith("28"):
                 # They may have ended by the other's clock.
