@@ -13,7 +13,8 @@ CREATE TABLE redshift_like.query (
     query_id bigint, transaction_id bigint, session_id int, query_label text, database_name text,
     username text, query_type text, status text, result_cache_query_id int,
     start_time timestamp, end_time timestamp, elapsed_time bigint, queue_time bigint,
-    execution_time bigint, compile_time bigint, planning_time bigint, error_message text,
+    execution_time bigint, compile_time bigint, planning_time bigint, sqlstate text,
+    error_message text,
     returned_rows bigint, returned_bytes bigint, query_text text, redshift_version text,
     slot_count int
 );

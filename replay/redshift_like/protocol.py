@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 STARTUP, CANCEL, TLS, GSS = 196_608, 80_877_102, 80_877_103, 80_877_104
 _NOTED = frozenset(b"CEGSZ")
-_DATA_ROW = ord("D")
+_DATA_ROW, _READY = b"DZ"
 _ROW_HEAD = 7
 """Kind, length and number of columns: not what a row holds."""
 _LONGEST_STARTUP = 10_000
@@ -89,6 +89,7 @@ class Answer:
     def __init__(self) -> None:
         self.rows = 0
         self.row_bytes = 0
+        self.complete = False
         self._rest = b""
 
     def feed(self, chunk: bytes) -> Iterator[Message]:
@@ -109,6 +110,7 @@ class Answer:
             elif kind in _NOTED:
                 if begin < at:
                     yield Message(b"", data[begin:at])
+                self.complete = kind == _READY
                 yield Message(data[at : at + 1], data[at + 5 : stop])
                 begin = stop
             at = stop

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-import struct
 import time
 from itertools import count
 from pathlib import Path
@@ -21,7 +20,7 @@ from replay.redshift_like.behaviour import Behaviour
 from replay.redshift_like.history import History
 from replay.redshift_like.result_cache import ResultCache
 from replay.redshift_like.session import Session
-from replay.redshift_like.slots import Slots
+from replay.redshift_like.workload_management import WorkloadManagement
 
 _FIRST_PID = 1_073_750_000
 """Far from every process's: who mistakes one for the other finds nothing."""
@@ -46,8 +45,7 @@ class Server:
         self.behaviour = behaviour
         self.version = behaviour.version
         self.backend = f"{socket}/.s.PGSQL.5432"
-        self.slots = Slots(behaviour.slots)
-        self.compiled: set[str] = set()
+        self.wlm = WorkloadManagement(slots=behaviour.slots, compile_ms=behaviour.compile_ms)
         self.results = ResultCache()
         self.history = History(backend, behaviour)
         self.sessions: dict[int, Session] = {}
@@ -61,6 +59,7 @@ class Server:
             self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.tls.load_cert_chain(self.behaviour.certificate)
         await self.history.open()
+        await self.control(f"version {self.version}")
         self._listener = await asyncio.start_server(
             self._serve, "127.0.0.1", self.behaviour.port, backlog=_BACKLOG
         )
@@ -71,9 +70,8 @@ class Server:
         known = json.loads(Path(self.behaviour.passwords).read_text(encoding="utf-8"))
         return float(known.get(password, 0)) > time.time()
 
-    def cancel(self, body: bytes) -> None:
-        """Obey a cancel request's body; a wrong secret is ignored."""
-        pid, secret = struct.unpack_from("!ii", body, 4)
+    def cancel(self, pid: int, secret: int) -> None:
+        """Obey a cancel request; one with a wrong secret is ignored."""
         session = self.sessions.get(pid)
         if session is not None and session.secret == secret:
             session.cancel()
@@ -83,9 +81,9 @@ class Server:
         word, _, argument = line.strip().partition(" ")
         if word == "version":
             self.version = argument
-            self.compiled.clear()
+            self.wlm.compiled.clear()
         elif word == "slots":
-            self.slots.resize(int(argument))
+            self.wlm.resize(int(argument))
         elif word == "kill":
             self._kill(None if argument == "all" else int(argument))
         elif word in ("pause", "resume"):
@@ -93,7 +91,7 @@ class Server:
             self._kill(None) if self._paused else None
         else:
             raise ValueError(f"unknown: {word}")
-        await self.history.set(version=self.version, slots=self.slots.number)
+        await self.history.show_cluster(version=self.version, slots=self.wlm.slots)
 
     def _kill(self, pid: int | None) -> None:
         for session in list(self.sessions.values()):

@@ -1,4 +1,4 @@
-"""One session of the stand-in: its login, and its statements on a backend session of its own."""
+"""One session of the stand-in: its statements, run on a backend session of its own."""
 
 from __future__ import annotations
 
@@ -10,31 +10,19 @@ from collections.abc import Hashable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from replay.redshift_like import protocol, wording
-from replay.redshift_like.history import Login, Query, utc_now
+from replay.redshift_like import load, protocol, wording
+from replay.redshift_like.history import Query, utc_now
+from replay.redshift_like.login import Login, Refused, log_in, reword_parameter
 from replay.redshift_like.protocol import Answer, Message, encode, texts
 from replay.redshift_like.result_cache import Cached
-from replay.redshift_like.wording import OWN_PARAMETERS, PREFIX, Statement, read, refusal
+from replay.redshift_like.wording import Statement, read, refusal
 
 if TYPE_CHECKING:
     from replay.redshift_like.server import Server
 
 _READ_BYTES = 65_536
-_REPORTED = frozenset(
-    "server_version server_encoding client_encoding DateStyle TimeZone integer_datetimes"
-    " is_superuser session_authorization".split()
-)
-"""Parameters that Redshift tells a client; later PostgreSQL tells more."""
-_BACKEND_OPTIONS = {
-    # A backslash escapes in every literal, as on Redshift.
-    "standard_conforming_strings": "off",
-    "escape_string_warning": "off",
-    **{PREFIX + name: default for name, default in OWN_PARAMETERS.items()},
-}
-
-
-class Refused(Exception):
-    """A login that fails, as the error to send."""
+_FAILED = b"E"
+"""As a transaction's status."""
 
 
 class Session:
@@ -43,47 +31,49 @@ class Session:
     def __init__(
         self, server: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        self._server = server
-        self._reader = reader
-        self._writer = writer
+        self._server, self._reader, self._writer = server, reader, writer
         self.pid = server.next_pid()
         self.secret = secrets.randbits(31)
-        self._asked: dict[str, str] = {}
+        self._inbox: asyncio.Queue[Message] = asyncio.Queue()
         self._set: dict[str, str] = {}
         self._prepared: dict[bytes, str] = {}
         self._status = b"I"
         self._transaction = 0
         self._wrote = False
+        self._superuser = False
         self._admission: asyncio.Task[None] | None = None
         self._running = False
-        self._held = 0
 
     async def run(self) -> None:
         """Serve until the client or the server hangs up."""
-        self._task = asyncio.current_task()
-        pump: asyncio.Task[None] | None = None
+        self._server.sessions[self.pid] = self
+        self._task, pump = asyncio.current_task(), None
         try:
-            if not await self._greet():
-                return
-            self._inbox: asyncio.Queue[Message] = asyncio.Queue()
+            self._login: Login = await log_in(
+                self._server, self._reader, self._writer, pid=self.pid
+            )
+            self.user, self.database = self._login.asked["user"], self._login.asked["database"]
+            self._superuser = b"is_superuser\0on\0" in self._login.greeting
+            key = struct.pack("!ii", self.pid, self.secret)
+            self._writer.write(self._login.greeting + encode(b"K", key) + encode(b"Z", b"I"))
             pump = asyncio.create_task(self._pump())
-            await self._log("authenticated")
+            self._note_event("authenticated")
             await self._serve()
-            await self._log("disconnecting session")
+            self._note_event("disconnecting session")
         except Refused as refused:
             self._writer.write(refused.args[0])
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # one of the two has gone, or the session was killed
         finally:
-            self._server.sessions.pop(self.pid, None)
+            del self._server.sessions[self.pid]
             if pump is not None:
                 pump.cancel()
-                self._backend.close()
-            with suppress(OSError, asyncio.CancelledError):
+                self._login.backend.close()
+            with suppress(OSError):
                 self._writer.close()
 
     def cancel(self) -> None:
-        """Stop the statement that runs or waits; nothing when there is none."""
+        """Stop the statement that waits or runs; nothing when there is none."""
         if self._admission is not None:
             self._admission.cancel()
         elif self._running:
@@ -96,95 +86,6 @@ class Session:
         self.cancel()
         assert self._task is not None
         self._task.cancel()
-
-    # -- login
-
-    async def _greet(self) -> bool:
-        code, body = await protocol.read_first(self._reader)
-        while code in (protocol.TLS, protocol.GSS):
-            takes_tls = code == protocol.TLS and self._server.tls is not None
-            self._writer.write(b"S" if takes_tls else b"N")
-            if takes_tls:
-                assert self._server.tls is not None
-                await self._writer.start_tls(self._server.tls)
-            code, body = await protocol.read_first(self._reader)
-        if code == protocol.CANCEL:
-            self._server.cancel(body)
-            return False
-        self._asked = protocol.decode_startup(body)
-        # Names of temporary credentials: `IAM:user`, `IAMA:user`.
-        self.user = self._asked.get("user", "").rpartition(":")[2]
-        await self._check_password()
-        if len(self._server.sessions) >= self._server.behaviour.connections:
-            limit = self._server.behaviour.connections
-            text = f'connection limit "{limit}" exceeded for non-bootstrap users'
-            raise Refused(protocol.fatal("53300", text))
-        self._server.sessions[self.pid] = self
-        await self._open_backend()
-        return True
-
-    async def _check_password(self) -> None:
-        if not self._server.behaviour.passwords:
-            return
-        self._writer.write(encode(b"R", struct.pack("!i", 3)))  # in clear text
-        kind, body = await protocol.read_message(self._reader)
-        if kind != b"p" or not self._server.may_enter(body.rstrip(b"\0").decode()):
-            text = f'password authentication failed for user "{self._asked.get("user")}"'
-            raise Refused(protocol.fatal("28000", text))
-
-    async def _open_backend(self) -> None:
-        options = _BACKEND_OPTIONS | {f"{PREFIX}pid": str(self.pid)}
-        words = " ".join(f"-c {name}={value}" for name, value in options.items())
-        kept = {k: v for k, v in self._asked.items() if k in ("database", "application_name")}
-        kept["options"] = f"{self._asked.get('options', '')} {words}".strip()
-        kept["client_encoding"] = "UTF8"
-        self._answers, self._backend = await asyncio.open_unix_connection(self._server.backend)
-        self._backend.write(protocol.encode_startup({"user": self.user, **kept}))
-        answer, key = encode(b"R", struct.pack("!i", 0)), b""
-        while True:
-            kind, body = await protocol.read_message(self._answers)
-            if kind == b"E" or not kind:
-                raise Refused(encode(kind, body) if kind else b"")
-            if kind == b"S":
-                answer += self._reworded_parameter(body)
-            elif kind == b"K":
-                key = body
-            elif kind == b"Z":
-                break
-        self._stop = encode(b"", struct.pack("!i", protocol.CANCEL), key)
-        key = struct.pack("!ii", self.pid, self.secret)
-        self._writer.write(answer + encode(b"K", key) + encode(b"Z", b"I"))
-
-    def _reworded_parameter(self, body: bytes) -> bytes:
-        name, value = body.decode().split("\0")[:2]
-        if name == "session_authorization":
-            self.user = value
-        if name == "server_version":
-            value = "8.0.2"
-        elif name == "server_encoding" or (
-            name == "client_encoding" and "client_encoding" not in self._asked
-        ):
-            value = "UNICODE"
-        return encode(b"S", texts(name, value)) if name in _REPORTED else b""
-
-    async def _log(self, event: str) -> None:
-        tls = self._writer.get_extra_info("ssl_object")
-        await self._server.history.add(
-            Login(
-                event=event,
-                session_id=self.pid,
-                database=self._database,
-                user=self.user,
-                application=self._asked.get("application_name", ""),
-                tls=tls.version() if tls else "",
-            )
-        )
-
-    @property
-    def _database(self) -> str:
-        return self._asked.get("database") or self.user
-
-    # -- messages
 
     async def _pump(self) -> None:
         """Take messages while a statement runs: a client that goes away stops it."""
@@ -202,7 +103,7 @@ class Session:
                 return
             if message.kind == b"Q":
                 for sql in wording.split(message.body[:-1].decode()):
-                    if not await self._run(sql, [Message(b"Q", b"")], binds=b""):
+                    if not await self._run(sql, [message], binds=b""):
                         break
             else:
                 batch.append(message)
@@ -215,33 +116,21 @@ class Session:
 
     async def _run_batch(self, batch: list[Message]) -> None:
         """What stands before a Sync: perhaps a Parse, a Bind, an Execute."""
-        sql = None
+        sql, executes = None, False
         for kind, body in batch:
             if kind == b"P":
                 name, text, _ = body.split(b"\0", 2)
                 sql = self._prepared[name] = text.decode()
             elif kind == b"B":
                 sql = self._prepared.get(body.split(b"\0")[1])
-        executes = any(kind == b"E" for kind, _ in batch)
-        if sql is None or not executes:
-            request = b"".join(encode(*self._reworded(message)) for message in batch)
-            await self._relay(request, Answer(), None, [])
+            executes |= kind == b"E"
+        if sql is not None and executes:
+            await self._run(sql, batch, binds=b"".join(kind + body for kind, body in batch))
         else:
-            binds = b"".join(kind + body for kind, body in batch)
-            await self._run(sql, batch, binds=binds)
-
-    def _reworded(self, message: Message, sql: str = "") -> Message:
-        if message.kind == b"Q":
-            return Message(b"Q", texts(sql))
-        if message.kind == b"P":
-            name, text, types = message.body.split(b"\0", 2)
-            return Message(b"P", b"\0".join((name, read(text.decode()).sql.encode(), types)))
-        return message
-
-    # -- statements
+            await self._relay(b"".join(_reworded(message) for message in batch), Answer())
 
     async def _run(self, sql: str, batch: list[Message], *, binds: bytes) -> bool:
-        """Run one statement and relay its answer without the end; False when it failed."""
+        """Run one statement and relay its answer but for the end; False when it failed."""
         began_ns = time.perf_counter_ns()
         statement = read(sql)
         if self._status == b"I" or not self._transaction:
@@ -251,7 +140,7 @@ class Session:
             transaction_id=self._transaction,
             session_id=self.pid,
             label=self._set.get("query_group", "default"),
-            database=self._database,
+            database=self.database,
             user=self.user,
             query_type=statement.query_type,
             text=sql,
@@ -260,19 +149,17 @@ class Session:
         if statement.system:
             await self._server.history.show()
         if statement.stops is not None:
-            self._stop_other(statement.stops)
+            self._stop(*statement.stops)
         query.planning_us = (time.perf_counter_ns() - began_ns) // 1_000
-        key = (self.user, self._database, self._set.get("search_path"), sql, binds)
+        key = (self.user, self.database, self._set.get("search_path"), sql, binds)
         try:
             await self._answer(statement, query, batch, key)
         finally:
-            self._server.slots.give(self._held)
-            self._held = 0
+            self._server.wlm.give_back(query.slots)
             query.end = utc_now()
             query.elapsed_us = (time.perf_counter_ns() - began_ns) // 1_000
             # What does not parse never gets as far as the views: from memory.
-            if statement.query_type and not (query.error or "").startswith("42"):
-                query.error = (query.error or "")[5:] or None
+            if statement.query_type and not query.sqlstate.startswith("42"):
                 await self._server.history.add(query)
         return query.status == "success"
 
@@ -282,7 +169,7 @@ class Session:
         results, generation = self._server.results, self._server.results.generation
         cacheable = (
             statement.cacheable
-            and self._status != b"E"
+            and self._status != _FAILED
             and not self._wrote
             and self._set.get("enable_result_cache_for_session", "on") in ("on", "true", "1")
         )
@@ -292,86 +179,88 @@ class Session:
             query.rows, query.row_bytes = found.rows, found.row_bytes
             self._writer.write(found.data)
             return
-        if statement.queues and self._status != b"E" and not await self._admitted(statement, query):
+        files = load.find_files(self._server.behaviour.s3, statement.source)
+        sql = statement.sql if files or not statement.source else load.refuse(statement.source)
+        queues = statement.queues and self._status != _FAILED
+        if queues and not await self._admitted(query, statement.shape):
             sql = refusal("57014", "canceled")
+        if sql.startswith("CALL redshift_like.refuse("):
             batch = [Message(b"Q", b"")]
-        else:
-            sql = statement.sql
         self._wrote |= statement.writes
-        request = b"".join(encode(*self._reworded(message, sql)) for message in batch)
-        answer, kept = Answer(), list[bytes]()
+        answer = Answer()
         self._running = True
         try:
-            await self._relay(request, answer, query, kept)
+            request = b"".join(_reworded(message, sql) for message in batch)
+            data = await self._relay(request, answer, query, load.encode_files(files))
         finally:
             self._running = False
             query.rows, query.row_bytes = answer.rows, answer.row_bytes
         if query.status == "success":
             self._note_parameter(statement)
             if cacheable:
-                done = Cached(query.query_id, b"".join(kept), answer.rows, answer.row_bytes)
+                done = Cached(query.query_id, data, answer.rows, answer.row_bytes)
                 results.keep(key, done, generation=generation)
         if self._wrote and self._status == b"I":
             results.forget()
             self._wrote = False
 
-    async def _admitted(self, statement: Statement, query: Query) -> bool:
-        """Queue for WLM's slots and compile; False when cancelled or too late meanwhile."""
-        self._admission = asyncio.create_task(self._admit(statement, query))
+    async def _admitted(self, query: Query, shape: str) -> bool:
+        """Queue and compile; False when cancelled or too late meanwhile."""
+        slots = int(self._set.get("wlm_query_slot_count", "1"))
+        self._admission = asyncio.create_task(self._server.wlm.admit(query, shape, slots=slots))
         limit_ms = int(self._set.get("statement_timeout", "0"))
         try:
-            await asyncio.wait({self._admission}, timeout=limit_ms / 1e3 or None)
-            return self._admission.done() and not self._admission.cancelled()
+            done, _ = await asyncio.wait({self._admission}, timeout=limit_ms / 1e3 or None)
+            return bool(done) and not self._admission.cancelled()
         finally:
             self._admission.cancel()
+            # Its own end says whether it holds slots.
+            await asyncio.wait({self._admission})
             self._admission = None
 
-    async def _admit(self, statement: Statement, query: Query) -> None:
-        began_ns = admitted_ns = time.perf_counter_ns()
-        try:
-            query.slots = int(self._set.get("wlm_query_slot_count", "1"))
-            self._held = await self._server.slots.take(query.slots)
-        finally:
-            admitted_ns = time.perf_counter_ns()
-            query.queue_us = (admitted_ns - began_ns) // 1_000
-        if statement.shape not in self._server.compiled:
-            self._server.compiled.add(statement.shape)
-            await asyncio.sleep(self._server.behaviour.compile_ms / 1e3)
-            query.compile_us = (time.perf_counter_ns() - admitted_ns) // 1_000
-
     async def _relay(
-        self, request: bytes, answer: Answer, query: Query | None, kept: list[bytes]
-    ) -> None:
-        """Ask the backend and pass its answer on, all but the end; `kept` gets a copy."""
+        self, request: bytes, answer: Answer, query: Query | None = None, copied: bytes = b""
+    ) -> bytes:
+        """Ask the backend and pass its answer on, which is returned, but for the end."""
         sent_ns = time.perf_counter_ns()
-        self._backend.write(request)
-        waited = False
+        self._login.backend.write(request)
+        parts: list[bytes] = []
         while True:
-            chunk = await self._answers.read(_READ_BYTES)
+            chunk = await self._login.answers.read(_READ_BYTES)
             if not chunk:
                 raise ConnectionResetError
-            if query is not None and not waited:
+            if query is not None and not query.execution_us:
                 query.execution_us = (time.perf_counter_ns() - sent_ns) // 1_000
-                waited = True
+            begin = len(parts)
             for kind, body in answer.feed(chunk):
                 if kind == b"Z":
                     self._status = body
-                    await self._writer.drain()
-                    return
-                data = encode(kind, body) if kind else body
-                if kind == b"E" and query is not None:
-                    data = self._reworded_error(body, query)
-                elif kind == b"S":
-                    data = self._reworded_parameter(body)
-                kept.append(data)
-                self._writer.write(data)
+                elif kind == b"G":
+                    self._login.backend.write(copied)
+                else:
+                    parts.append(self._reworded(kind, body, query))
+            self._writer.write(b"".join(parts[begin:]))
             await self._writer.drain()
+            if answer.complete:
+                return b"".join(parts)
 
-    def _reworded_error(self, body: bytes, query: Query) -> bytes:
-        fields = wording.reword_error(protocol.decode_error(body), query.query_id)
-        query.status = "canceled" if fields["C"] == "57014" else "failed"
-        query.error = f"{fields['C']}{fields['M']}"
-        return protocol.encode_error(fields)
+    def _reworded(self, kind: bytes, body: bytes, query: Query | None) -> bytes:
+        """A message of the backend's for the client."""
+        if kind == b"E":
+            fields = protocol.decode_error(body)
+            if query is not None:
+                fields = wording.reword_error(fields, query.query_id, query.query_type)
+                query.status = "canceled" if fields["C"] == "57014" else "failed"
+                query.sqlstate, query.error = fields["C"], fields["M"]
+            return protocol.encode_error(fields)
+        if kind == b"S":
+            name, value = body.decode().split("\0")[:2]
+            if name == "session_authorization":
+                self.user = value
+            elif name == "is_superuser":
+                self._superuser = value == "on"
+            return reword_parameter(body, self._login.asked)
+        return encode(kind, body) if kind else body
 
     def _note_parameter(self, statement: Statement) -> None:
         """Remember what decides here; a ROLLBACK that takes it back goes unnoticed."""
@@ -379,19 +268,36 @@ class Session:
             return
         value = statement.sql.partition("=")[2] or statement.sql.lower().partition(" to ")[2]
         value = value.strip(" ;'\"")
-        if not value or value.lower() == "default":
+        if value.lower() in ("", "default"):
             self._set.pop(statement.parameter, None)
         elif statement.parameter != "statement_timeout" or value.isdigit():
             self._set[statement.parameter] = value
 
-    def _stop_other(self, pid: int) -> None:
+    def _note_event(self, event: str) -> None:
+        tls = self._writer.get_extra_info("ssl_object")
+        who = (self.database, self.user, self._login.asked["application_name"])
+        row = (event, utc_now(), self.pid, *who, tls.version() if tls else "")
+        self._server.history.note_event(row)
+
+    def _stop(self, pid: int, ends_session: bool) -> None:
         other = self._server.sessions.get(pid)
-        if other is not None and other.user == self.user:
-            other.cancel()
+        if other is not None and (self._superuser or other.user == self.user):
+            other.kill() if ends_session else other.cancel()
 
     async def _cancel_backend(self) -> None:
         with suppress(OSError):
             _, writer = await asyncio.open_unix_connection(self._server.backend)
-            writer.write(self._stop)
+            writer.write(self._login.stop)
             await writer.drain()
             writer.close()
+
+
+def _reworded(message: Message, sql: str = "") -> bytes:
+    """A message of the client's for the backend."""
+    kind, body = message
+    if kind == b"Q":
+        body = texts(sql)
+    elif kind == b"P":
+        name, text, types = body.split(b"\0", 2)
+        body = b"\0".join((name, read(text.decode()).sql.encode(), types))
+    return encode(kind, body)

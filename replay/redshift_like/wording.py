@@ -9,27 +9,21 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from types import MappingProxyType
 from typing import NamedTuple
 
 from replay.template import normalise, scan, split_quickly
 
-OWN_PARAMETERS: Mapping[str, str] = MappingProxyType(
-    {
-        "analyze_threshold_percent": "10",
-        "describe_field_name_in_uppercase": "off",
-        "enable_case_sensitive_identifier": "off",
-        "enable_result_cache_for_session": "on",
-        "enable_vacuum_boost": "off",
-        "error_on_nondeterministic_update": "off",
-        "json_serialization_enable": "off",
-        "max_cursor_result_set_size": "0",
-        "mv_enable_aqmv_for_session": "on",
-        "query_group": "default",
-        "use_fips_ssl": "off",
-        "wlm_query_slot_count": "1",
-    }
-)
+OWN_PARAMETERS: Mapping[str, str] = {
+    **dict.fromkeys("enable_result_cache_for_session mv_enable_aqmv_for_session".split(), "on"),
+    **dict.fromkeys(
+        "describe_field_name_in_uppercase enable_case_sensitive_identifier enable_vacuum_boost"
+        " error_on_nondeterministic_update json_serialization_enable use_fips_ssl".split(),
+        "off",
+    ),
+    "query_group": "default",
+    "wlm_query_slot_count": "1",
+    "analyze_threshold_percent": "10",
+}
 """Redshift's parameters that PostgreSQL lacks and their defaults (developer guide, "Modifying the
 server configuration"). The backend keeps them under the prefix below: SET, SHOW, RESET, SET LOCAL
 and ROLLBACK are then its work."""
@@ -79,8 +73,11 @@ _VARYING = re.compile(
     r"\b(?:getdate|sysdate|random|now|current_\w+|clock_timestamp|timeofday|session_user|user"
     r"|nextval|pg_\w+)\b"
 )
-_STOP = re.compile(r"cancel (\d+)|select pg_(?:cancel|terminate)_backend\s*\(\s*(\d+)", re.I)
-_BARE_WORDS = re.compile(r"\bsysdate\b|\b(?:dateadd|datediff|date_part)\(\w")
+_STOP = re.compile(r"(?:cancel|select pg_(?:cancel|(terminate))_backend\s*\()\s*(\d+)", re.I)
+_BARE_UNIT = re.compile(r"\b(dateadd|datediff|date_part)\s*\(\s*(\w+)\s*,", re.I)
+_SYSDATE = re.compile(r"\bsysdate\b", re.I)
+_SOURCE = re.compile(r"(copy\s+.+?\sfrom\s+)'s3://([^']+)'(.*)", re.I | re.S)
+_DELIMITER = re.compile(r"delimiter\s+(?:as\s+)?('[^']+')", re.I)
 
 
 class Statement(NamedTuple):
@@ -100,8 +97,10 @@ class Statement(NamedTuple):
     cacheable: bool
     parameter: str | None
     """What SET or RESET sets."""
-    stops: int | None = None
-    """The session whose statement it cancels."""
+    stops: tuple[int, bool] | None = None
+    """The session whose statement it cancels, and whether the session ends too."""
+    source: str = ""
+    """BUCKET/KEY that it loads."""
 
 
 def split(sql: str) -> list[str]:
@@ -119,36 +118,34 @@ def read(sql: str) -> Statement:
     known = _read_shape(sql if parts is None else "?".join(parts[::2]))
     if known.sql:
         return known
-    stop = _STOP.match(sql.strip())
+    stop, own, loads = _STOP.match(sql.strip()), _OWN.match(sql), _SOURCE.match(sql.strip())
     if stop:
-        return known._replace(sql="SELECT 1 AS stopped", stops=int(stop[1] or stop[2]))
-    own = _OWN.match(sql)
+        return known._replace(sql="SELECT 1", stops=(int(stop[2]), bool(stop[1])))
+    if loads:
+        return known._replace(sql=loads[1] + _load_options(loads[3]), source=loads[2])
     if own:
-        sql = f"{sql[: own.end()]}{PREFIX}{sql[own.end() :]}"
-    return known._replace(sql=_quote(sql) if _BARE_WORDS.search(known.shape) else sql)
+        return known._replace(sql=f"{sql[: own.end()]}{PREFIX}{sql[own.end() :]}")
+    # Words that PostgreSQL takes for columns: SYSDATE, and the unit in DATEADD(day, …).
+    parts = parts or [sql]
+    parts[::2] = [_BARE_UNIT.sub(r"\1('\2',", _SYSDATE.sub("getdate()", p)) for p in parts[::2]]
+    return known._replace(sql="".join(parts))
+
+
+def _load_options(options: str) -> str:
+    """Options of a COPY from S3 as those of one from the client; what else there is, is ignored."""
+    delimiter = _DELIMITER.search(options)
+    csv = re.search(r"\bcsv\b", options, re.I)
+    words = [f"FORMAT {'csv' if csv else 'text'}", f"DELIMITER {delimiter[1]}" if delimiter else ""]
+    if not csv and not delimiter:
+        words[1] = "DELIMITER '|'"
+    header = "HEADER" if re.search(r"\bignoreheader\s+(?:as\s+)?1\b", options, re.I) else ""
+    return f"STDIN ({', '.join(filter(None, [*words, header]))})"
 
 
 def refusal(sqlstate: str, text: str) -> str:
     """A statement that fails with these words."""
     quoted = text.replace("\\", "\\\\").replace("'", "''")
     return f"CALL redshift_like.refuse('{sqlstate}', '{quoted}')"
-
-
-def _quote(sql: str) -> str:
-    """Words that PostgreSQL takes for columns: SYSDATE, and the unit in DATEADD(day, …)."""
-    tokens = scan(sql, "redshift")
-    words = [token.text.lower() for token in tokens]
-    triples = list(zip(["", "", *words], ["", *words], words, strict=False))
-    for token, (first, before, word) in reversed(list(zip(tokens, triples, strict=True))):
-        new = token.text
-        if word == "sysdate":
-            new = "getdate()"
-        elif (
-            token.kind == "word" and before == "(" and first in ("dateadd", "datediff", "date_part")
-        ):
-            new = f"'{word}'"
-        sql = sql[: token.start] + new + sql[token.end :]
-    return sql
 
 
 @lru_cache(4_096)
@@ -184,12 +181,14 @@ def _refused(shape: str) -> str:
     return ""
 
 
-def reword_error(fields: Mapping[str, str], query_id: int) -> dict[str, str]:
+def reword_error(fields: Mapping[str, str], query_id: int, query_type: str) -> dict[str, str]:
     """PostgreSQL's error in Redshift's words, as far as they are known."""
     state, text = fields.get("C", ""), fields.get("M", "")
     if state == "57014":
         text = f"Query ({query_id}) canceled on user's request"
     elif state == "42501":
         text = re.sub(r"denied for (?:view|table)", "denied for relation", text)
+    elif query_type == "COPY" and state.startswith("22"):
+        text = "Load failed. Check 'stl_load_errors' system table for details."
     # The context is that of our own function, the rest PostgreSQL's source.
     return {letter: fields[letter] for letter in "SCDHP" if letter in fields} | {"M": text}
