@@ -22,6 +22,8 @@ _REPORTED = frozenset(
 _OPTIONS = {"standard_conforming_strings": "off", "escape_string_warning": "off"} | {
     PREFIX + name: default for name, default in OWN_PARAMETERS.items()
 }
+# The one parameter of our own: no run may pass for one on Redshift.
+_IMITATION = encode(b"S", texts("imitation", "on"))
 
 
 class Refused(Exception):
@@ -83,7 +85,7 @@ async def _open_backend(server: Server, asked: dict[str, str], pid: int) -> Logi
     sent |= {"client_encoding": "UTF8", "options": " ".join(words)}
     answers, backend = await asyncio.open_unix_connection(server.backend)
     backend.write(protocol.encode_startup(sent))
-    greeting, key = encode(b"R", struct.pack("!i", 0)), b""
+    greeting, key = encode(b"R", struct.pack("!i", 0)) + _IMITATION, b""
     while True:
         kind, body = await read_message(answers)
         if kind == b"E" or not kind:
