@@ -176,7 +176,7 @@ def test_the_demo_shows_the_whole_way_and_leaves_no_server(
     more: list[str], tmp_path: Path, home: Path
 ) -> None:
     out = tmp_path / "demo"
-    options = ("--size", "small", "--seconds", "5", "-o", out, *more)
+    options = ("--size", "small", "--seconds", "5", "-o", str(out), *more)
     ended = fourstep("demo", *options, timeout_s=240, home=home)
     assert ended.returncode == 0, ended.stderr + ended.stdout
     for step in ("capture", "prepare", "run", "report"):
