@@ -22,12 +22,14 @@ from replay.calibration import compared
 from replay.demo.bundle import bundled_workload
 from replay.dials import Dials
 from replay.errors import FourstepError, Unreadable, UsageError
+from replay.inside.patience import Patience
 from replay.plan import Plan, build_plan, write_plan
 from replay.run import SCHEMA_VERSION, Ledger, Run, versions
 from replay.samples import RESERVES
 from replay.store import Prefix, fetch, is_remote, staged
 from replay.swarm.board import Board
 from replay.swarm.labels import labels_of
+from replay.swarm.looking import Look
 from replay.swarm.options import dials_of
 from replay.swarm.settle import Settlement, settle
 from replay.target.embedded import EmbeddedServer, open_embedded
@@ -57,8 +59,11 @@ class OpenRun:
     plan: Plan
     plan_files: TemporaryDirectory[str]
     board: Board
+    look: Look
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     calibration: dict[str, Any] | None = None
+    zero_at: datetime | None = None
+    """When everything is counted from, by this machine's clock."""
 
     def assignment(self, *, shard: int, shards: int) -> dict[str, Any]:
         """What one worker must know; the rest it computes."""
@@ -102,6 +107,10 @@ class OpenRun:
         left = {file.name for file in (self.path / "samples").iterdir()} - arrived
         self._publish(["run.json", *(f"samples/{name}" for name in left)])
         return settlement
+
+    def look_inside(self, patience: Patience) -> None:
+        """Read what the server says of the run, where it is one that can be asked."""
+        self._publish(self.look.end(self.path, patience))
 
     def _arrived(self, worker: dict[str, Any]) -> bool:
         """True when a worker's samples are here as it wrote them; else they are unknown."""
@@ -153,6 +162,7 @@ class OpenRun:
                 "dials": self.dials.as_json(),
                 "seed": self.dials.seed,
                 "started_at": _iso(self.started_at),
+                "zero_at": self.zero_at and self.zero_at.isoformat(timespec="microseconds"),
                 "ended_at": ended_at,
                 "ended_by": ended_by,
                 "timetable": _shape(self.plan.timetable, self.dials),
@@ -248,6 +258,8 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
             url, statement_timeout_s=dials.statement_timeout_s, writes=dials.writes
         )
         facts = probe_target(target)
+        look = Look(target, target.as_json() | facts, options.system_views)
+        look.begin()
         files = in_thread(lambda: write_plan(plan, workload, path))
     except BaseException:
         if server is not None:
@@ -269,6 +281,7 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
         plan=plan,
         plan_files=files,
         board=Board(groups, length_s=length_s, lag_budget_ms=dials.lag_budget_ms),
+        look=look,
     )
 
 
