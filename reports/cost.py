@@ -13,8 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from replay.problems import Table, read_toml, settle
 from reports.load import Evidence
-from reports.problems import Table, read_toml, settle
 
 HOURS_PER_MONTH = 730
 """A twelfth of a year of 8,760 hours."""

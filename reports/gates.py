@@ -13,8 +13,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast
 
+from replay.problems import Table, read_toml, settle
 from reports.compare import QUANTILES, TEMPLATE_QUANTILES, Decision
-from reports.problems import Table, read_toml, settle
 from reports.stats.family import Correction
 
 SCHEMA = 1

@@ -23,7 +23,7 @@ from reports.report import write_report
 from reports.verdict import Verdict
 
 LOCUSTFILE = Path(__file__).parents[1] / "locustfiles" / "replay.py"
-BOUND_S = 60
+BOUND_S = 120
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +120,7 @@ def no_statement_is_left(server: EmbeddedServer) -> bool:
     return True
 
 
-def wait_for(happened: Callable[[], object], *, bound_s: float = 30) -> None:
+def wait_for(happened: Callable[[], object], *, bound_s: float = BOUND_S) -> None:
     deadline_s = time.monotonic() + bound_s
     while not happened():
         assert time.monotonic() < deadline_s, "it did not happen"

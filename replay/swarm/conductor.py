@@ -203,6 +203,7 @@ class Conductor:
             self._enter(State.PLAYING)
             self.run.zero_at = datetime.fromtimestamp(zero_epoch_s, UTC)
             self.run.board.zero_s = time.monotonic() + LEAD_S
+            self.run.start_writer(zero_epoch_s)
             for worker in self._crew:
                 by_its_clock = zero_epoch_s + worker.clock.offset_us / 1e6
                 go = {"run_id": self.run.run_id, "zero_epoch_s": by_its_clock}

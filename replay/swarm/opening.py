@@ -23,6 +23,8 @@ from replay.demo.bundle import bundled_workload
 from replay.dials import Dials
 from replay.errors import FourstepError, Unreadable, UsageError
 from replay.inside.patience import Patience
+from replay.ingest.background import NOTES, Background, captured_loads_s, refuse_unwritable
+from replay.ingest.config import Ingest, read_ingest
 from replay.plan import Plan, build_plan, write_plan
 from replay.run import SCHEMA_VERSION, Ledger, Run, versions
 from replay.samples import RESERVES
@@ -60,6 +62,9 @@ class OpenRun:
     plan_files: TemporaryDirectory[str]
     board: Board
     look: Look
+    ingest: Ingest | None = None
+    writer: Background | None = None
+    writer_failure: str | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     calibration: dict[str, Any] | None = None
     zero_at: datetime | None = None
@@ -89,8 +94,31 @@ class OpenRun:
         (self.path / "samples").mkdir(exist_ok=True)
         self._publish(["run.json"])
 
+    def start_writer(self, zero_epoch_s: float) -> None:
+        """Begin to load rows in the background, if this run shall."""
+        if self.ingest is not None:
+            self.writer = Background(
+                {
+                    "ingest": self.ingest.as_json(),
+                    "captured_s": captured_loads_s(self.plan),
+                    "zero_epoch_s": zero_epoch_s,
+                    "url": self.url,
+                    "statement_timeout_s": self.dials.statement_timeout_s,
+                    "notes": str(self.path / NOTES),
+                }
+            )
+
+    def stop_writer(self) -> None:
+        """End the background writer; what it noted stays."""
+        writer, self.writer = self.writer, None
+        if writer is not None:
+            self.writer_failure = in_thread(writer.end)
+            if self.writer_failure:
+                logger.error("%s", self.writer_failure)
+
     def end(self, *, workers: list[dict[str, Any]], ended_by: str) -> Settlement:
         """Complete the samples, count them, and write the final run.json."""
+        self.stop_writer()
         for reserve in (self.path / "samples").glob(RESERVES):
             # A worker that was killed could not give it back.
             reserve.unlink(missing_ok=True)
@@ -105,7 +133,8 @@ class OpenRun:
         )
         self._write(settlement.ledger, workers=workers, ended_by=ended_by)
         left = {file.name for file in (self.path / "samples").iterdir()} - arrived
-        self._publish(["run.json", *(f"samples/{name}" for name in left)])
+        others = [NOTES] if (self.path / NOTES).exists() else []
+        self._publish(["run.json", *others, *(f"samples/{name}" for name in left)])
         return settlement
 
     def look_inside(self, patience: Patience) -> None:
@@ -137,6 +166,7 @@ class OpenRun:
 
     def close(self) -> None:
         """Remove the plan's files, and stop the embedded server if this run started one."""
+        self.stop_writer()
         self.plan_files.cleanup()
         if self.server is not None:
             self.server.stop()
@@ -174,9 +204,15 @@ class OpenRun:
                     "varied": varied,
                     "share": varied / copies if copies else None,
                 },
+                "ingest": None if self.ingest is None else self._ingest(),
                 "ledger": ledger.as_json(),
             },
         )
+
+    def _ingest(self) -> dict[str, Any]:
+        assert self.ingest is not None
+        rate = {"rows_per_s": self.ingest.rows_per_s, "failure": self.writer_failure}
+        return self.ingest.as_json() | rate
 
 
 def in_words(timetable: Timetable, dials: Dials, *, part: tuple[int, int] = (0, 1)) -> str:
@@ -260,6 +296,7 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
         facts = probe_target(target)
         look = Look(target, target.as_json() | facts, options.system_views)
         look.begin()
+        ingest = _ingest(options, plan, dials, url)
         files = in_thread(lambda: write_plan(plan, workload, path))
     except BaseException:
         if server is not None:
@@ -280,9 +317,25 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
         server=server,
         plan=plan,
         plan_files=files,
+        ingest=ingest,
         board=Board(groups, length_s=length_s, lag_budget_ms=dials.lag_budget_ms),
         look=look,
     )
+
+
+def _ingest(options: Namespace, plan: Plan, dials: Dials, url: str) -> Ingest | None:
+    """What shall be written meanwhile, checked."""
+    if not options.ingest:
+        return None
+    ingest = read_ingest(Path(options.ingest))
+    if ingest.every_s is None and not captured_loads_s(plan):
+        raise UsageError(
+            f"`{options.ingest}` asks for captured loads, and the workload holds no COPY",
+            hint="keep them with `fourstep prepare --writes`, or give `rows_per_s`",
+        )
+    timeout_s = dials.statement_timeout_s
+    refuse_unwritable(ingest, parse_target(url, statement_timeout_s=timeout_s, writes=True))
+    return ingest
 
 
 def _free_directory(place: str, run_id: str) -> Path:

@@ -65,6 +65,7 @@ class ScriptedTarget:
     ) -> None:
         self.sent: list[tuple[int, str]] = []
         self.logins = 0
+        self.logged_in_ns: list[int] = []
         self.connections: list[ScriptedConnection] = []
         self._refuse = refuse
         self._sqlstate = sqlstate
@@ -73,6 +74,7 @@ class ScriptedTarget:
 
     def connect(self, wait: WaiterFactory) -> ScriptedConnection:
         self.logins += 1
+        self.logged_in_ns.append(time.monotonic_ns())
         if self.logins <= self._refuse:
             raise LoginFailed("no", sqlstate=self._sqlstate)
         if self.logins <= self._silent:

@@ -291,7 +291,7 @@ def test_strangers_change_nothing(swarm: Swarm, ten_seconds: Workload, tmp_path:
         wait_for(lambda: "no such" in swarm.master.said)
         for _ in range(2):
             swarm.start_worker()
-        wait_for(lambda: samples_flow(run), bound_s=BOUND_S)
+        wait_for(lambda: samples_flow(run))
         document = Run(run).document
         workers = re.findall(r"(\S+) \(index \d+\) reported as ready", swarm.master.said)
         for name in {"first", "second", *workers}:
@@ -304,7 +304,9 @@ def test_strangers_change_nothing(swarm: Swarm, ten_seconds: Workload, tmp_path:
         assert swarm.master.end() == 0, swarm.master.said
     assert [worker["worker"] for worker in Run(run).document["workers"]] == ["w0", "w1"]
     assert_all_ok(Run(run), 200)
-    assert "`second` does not answer as a worker" in swarm.master.said
+    # On a machine that is held up, Locust notices its silence before we do.
+    silent = ("`second` does not answer as a worker", "Worker second failed to send heartbeat")
+    assert any(words in swarm.master.said for words in silent)
 
 
 MOMENTS: dict[str, Callable[[Path], bool]] = {
