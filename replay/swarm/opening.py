@@ -22,9 +22,9 @@ from replay.calibration import compared
 from replay.demo.bundle import bundled_workload
 from replay.dials import Dials
 from replay.errors import FourstepError, Unreadable, UsageError
-from replay.inside.patience import Patience
 from replay.ingest.background import NOTES, Background, captured_loads_s, refuse_unwritable
 from replay.ingest.config import Ingest, read_ingest
+from replay.inside.patience import Patience
 from replay.plan import Plan, build_plan, write_plan
 from replay.run import SCHEMA_VERSION, Ledger, Run, versions
 from replay.samples import RESERVES
