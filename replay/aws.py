@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -39,6 +40,10 @@ _REFUSED = frozenset(
     }
 )
 """Codes of S3 and CloudWatch that are about who asks, not about what is asked for."""
+_EXPIRED = re.compile("Expired|TokenRefreshRequired")
+_DENIED = re.compile("AccessDenied|Unauthorized|NotAuthorized")
+_THROTTLED = re.compile("Throttl|TooManyRequests|RequestLimitExceeded|SlowDown")
+_MISSING = re.compile("NotFound")
 _NOT_LET_IN = (
     exceptions.CredentialRetrievalError,
     exceptions.NoCredentialsError,
@@ -91,3 +96,35 @@ def failure(subject: str, error: Exception, *, opens: bool = False) -> FourstepE
     if refused or (opens and isinstance(error, _SILENT)):
         return Unreachable(f"`{subject}` cannot be reached", hint=_HINT)
     return Unreadable(f"`{subject}` cannot be read")
+
+
+@contextmanager
+def asking(subject: str, *, action: str) -> Iterator[None]:
+    """Around one call of an API; `action` is IAM's name of it.
+
+    Raises:
+        Unreachable: AWS does not do it; the message names which of the usual causes it is.
+    """
+    try:
+        yield
+    except ERRORS as error:
+        reason, hint = _cause(error, action)
+        raise Unreachable(f"{subject}: {reason}", hint=hint) from error
+
+
+def _cause(error: Exception, action: str) -> tuple[str, str]:
+    """What a user must know of an error, and the remedy."""
+    if isinstance(error, exceptions.NoRegionError):
+        return "no region is given", "add ?region=REGION to the URL, or set AWS_DEFAULT_REGION"
+    if isinstance(error, _NOT_LET_IN):
+        return "no AWS credentials", _HINT
+    code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+    for codes, reason, hint in (
+        (_EXPIRED, "the AWS credentials have expired", "renew them, for example: aws sso login"),
+        (_DENIED, f"may not do {action}", f"allow {action}, see the policy in docs/redshift.md"),
+        (_THROTTLED, "AWS throttles the requests", "wait a minute; others use the same quota"),
+        (_MISSING, "AWS does not know it", "check the name, and the region: ?region=REGION"),
+    ):
+        if codes.search(code):
+            return reason, hint
+    return ("AWS refuses the credentials" if code in _REFUSED else "AWS does not answer"), _HINT

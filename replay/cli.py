@@ -204,7 +204,7 @@ def inside(place: str, host: str, system_views: str, as_json: bool) -> None:
     from replay.inside.views import open_views
     from replay.progress import Progress
     from replay.run import Run
-    from replay.target.target import parse_target
+    from replay.target.target import aws_facts, parse_target
 
     path, progress = fetch(place), Progress()
     target = parse_target(host, statement_timeout_s=300)
@@ -212,6 +212,7 @@ def inside(place: str, host: str, system_views: str, as_json: bool) -> None:
     server = look_inside(
         path,
         views=lambda: open_views(target, facts, how=system_views),
+        facts=lambda: aws_facts(target),
         patience=Patience(progress),
     )
     progress.clear()

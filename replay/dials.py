@@ -14,6 +14,8 @@ MODES = ("open", "pool")
 PACES = ("captured", "think")
 DRAWS = ("sessions", "statements")
 VARIATIONS = ("literals", "none")
+CACHES = ("off", "on")
+USERS = ("login", "captured")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,13 @@ class Dials:
     """Whether clones draw `literals` from other statements of their template, or `none`."""
     digest: bool = False
     """Whether a digest of each answer is recorded."""
+    result_cache: str = "off"
+    """Whether Redshift may answer from its result cache."""
+    search_path: str | None = None
+    """Every session's, where it is not the target's own."""
+    act_as: str = "login"
+    """Whose rights sessions have: the `login` user's, or the `captured` user's, which a superuser
+    may take on."""
 
     def __post_init__(self) -> None:
         for name in ("scale", "speed", "statement_timeout_s", "lag_budget_ms"):
@@ -80,13 +89,21 @@ class Dials:
             ("pace", PACES),
             ("draw", DRAWS),
             ("vary", VARIATIONS),
+            ("result_cache", CACHES),
+            ("act_as", USERS),
         ):
             if getattr(self, option) not in known:
-                raise UsageError(f"`--{option}` must be {' or '.join(known)}")
+                spelled = option.replace("_", "-")
+                raise UsageError(f"`--{spelled}` must be {' or '.join(known)}")
         if self.mode == "pool" and (self.pace != "captured" or self.loop_s):
             raise UsageError(
                 "`--mode pool` has no use for `--pace` and `--loop`: its connections never wait",
                 hint="say how long with -t; the workload begins again and again",
+            )
+
+        if self.act_as == "captured" and self.draw == "statements":
+            raise UsageError(
+                "`--act-as captured` is of whole sessions", hint="leave out --draw statements"
             )
 
     def users_of(self, shard: int, shards: int) -> range:

@@ -38,6 +38,7 @@ from replay.samples import (
 )
 from replay.session import Session
 from replay.strain import Strain, undisturbed
+from replay.target.credentials import Credentials
 from replay.target.wire import LoginFailed
 from replay.timetable import Timetable
 from replay.variation import Variation
@@ -69,6 +70,7 @@ class Engine:
         unsupported: frozenset[str],
         stream: SampleStream,
         variation: Variation,
+        credentials: Credentials | None = None,
         part: tuple[int, int] = (0, 1),
         on_rows: Sequence[OnRows] = (),
     ) -> None:
@@ -83,7 +85,8 @@ class Engine:
         self._think_us = memoryview(cast(Any, timetable.think_us))
         self._dials = dials
         self._part = part
-        self._logins = Logins(connect, timeout_s=dials.statement_timeout_s)
+        self._logins = Logins(connect, credentials, timeout_s=dials.statement_timeout_s)
+        self._users = statements["user"] if dials.act_as == "captured" else None
         self._flights = Flights(timeout_s=dials.statement_timeout_s)
         self._marks = Marks(
             statements,
@@ -231,7 +234,7 @@ class Engine:
         if due_us > session.refused_us:
             self._sleep_until(due_us - LOGIN_LEAD_US)
             try:
-                opened = self._logins.open()
+                opened = self._logins.open(self._user_of(index))
             except LoginFailed as failure:
                 session.refusal = (failure.sqlstate, str(failure))
                 session.refused_us = max(due_us, self._now_us())
@@ -248,6 +251,11 @@ class Engine:
         session.lose()
         session.ended_us = session.refused_us
         return False
+
+    def _user_of(self, index: int) -> str | None:
+        """Who asked this on 1.0, where we act as that user."""
+        row = int(self._timetable.row[index])
+        return None if self._users is None else self._users[row].as_py()
 
     def _sleep_until(self, due_us: int) -> None:
         due_ns = self._zero_ns + due_us * 1_000

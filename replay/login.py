@@ -10,11 +10,13 @@ from typing import Any
 import gevent
 from gevent.lock import BoundedSemaphore
 
-from replay.target.wire import Connection, LoginFailed, WaiterFactory
-from replay.waiter import SocketWaiter
+from replay.errors import FourstepError
+from replay.target.credentials import Credentials, Grant
+from replay.target.wire import Connection, LoginFailed
+from replay.waiter import SocketWaiter, in_thread
 
-Connect = Callable[[WaiterFactory], Connection]
-"""Opens a session; raises LoginFailed."""
+Connect = Callable[..., Connection]
+"""Opens a session with a WaiterFactory, perhaps as another `user`; raises LoginFailed."""
 
 AT_ONCE = 64
 SLOT_S = 0.25
@@ -27,33 +29,42 @@ RETRY_AFTER_S = (0.0, 0.2, 1.0)
 class Logins:
     """Opens connections for the sessions of one worker."""
 
-    def __init__(self, connect: Connect, *, timeout_s: float) -> None:
+    def __init__(
+        self, connect: Connect, credentials: Credentials | None = None, *, timeout_s: float
+    ) -> None:
         self._connect = connect
+        self._credentials = credentials
+        self._renewal = BoundedSemaphore(1)
         self._timeout_s = min(TIMEOUT_S, timeout_s)
         self._gate = BoundedSemaphore(AT_ONCE)
         self._under_way: set[Any] = set()
         self._recalled = False
 
-    def open(self) -> tuple[Connection, int] | None:
+    def open(self, user: str | None = None) -> tuple[Connection, int] | None:
         """A connection and the nanoseconds spent waiting for our own bound on logins.
 
-        That wait is the tool's lag; the rest is the target's. None after `recall`.
+        That wait, and one for credentials, is the tool's lag; the rest is the target's. None after
+        `recall`. The session is another `user`'s where one is given.
 
         Raises:
             LoginFailed: the target refused every time, will refuse every time, or gave no answer.
         """
         failure: LoginFailed | None = None
+        used: Grant | None = None
+        refused: Grant | None = None
+        whose = {} if user is None else {"user": user}
         for wait_s in RETRY_AFTER_S:
             gevent.sleep(wait_s)
             asked_ns = time.monotonic_ns()
             with self._slot():
                 if self._recalled:
                     return None
-                gate_ns = time.monotonic_ns() - asked_ns
                 self._under_way.add(gevent.getcurrent())
                 try:
                     with gevent.Timeout(self._timeout_s):
-                        return self._connect(SocketWaiter), gate_ns
+                        used = self._granted(refused)
+                        gate_ns = time.monotonic_ns() - asked_ns
+                        return self._connect(SocketWaiter, **whose), gate_ns
                 except LoginFailed as error:
                     failure = error
                 except gevent.Timeout:
@@ -63,9 +74,31 @@ class Logins:
                 finally:
                     self._under_way.discard(gevent.getcurrent())
             if failure.sqlstate.startswith("28"):
-                break
+                if used is None or refused is not None:
+                    break
+                # It may have ended by the other's clock.
+                refused = used
         assert failure is not None
         raise failure
+
+    def _granted(self, refused: Grant | None) -> Grant | None:
+        """What the login that follows uses; fetched by one session at a time where wanting.
+
+        Raises:
+            LoginFailed: AWS gives none.
+        """
+        credentials = self._credentials
+        if credentials is None:
+            return None
+        if credentials.wanting(refused) and not (
+            refused is None and credentials.valid and self._renewal.locked()
+        ):
+            try:
+                with self._renewal:
+                    in_thread(lambda: credentials.renew(refused))
+            except FourstepError as error:
+                raise LoginFailed(f"no credentials: {error}", sqlstate="28000") from error
+        return credentials.grant
 
     def recall(self) -> None:
         """End the logins under way and open nothing more: a silent target must not hold us."""

@@ -18,7 +18,7 @@ from replay.dials import Dials
 from replay.timetable import Timetable, build_timetable
 from replay.workload import TEXTS, Workload
 
-_COLUMNS = ("session_id", "seq", "started_at", "duration_us", "kind", "template_id", "error")
+_COLUMNS = tuple("session_id seq started_at duration_us kind template_id error user".split())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

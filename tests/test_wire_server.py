@@ -25,7 +25,7 @@ def connect(url: str) -> Iterator[Callable[[], Wire]]:
 
     def open_one() -> Wire:
         target = parse_target(url, statement_timeout_s=60)
-        opened.append(Wire(target.conninfo, wait=SocketWaiter, setup=target.setup))
+        opened.append(Wire(target.conninfo, wait=SocketWaiter, setup=target.setup()))
         return opened[-1]
 
     yield open_one

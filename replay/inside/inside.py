@@ -29,7 +29,7 @@ from replay.inside.usage import read_usage
 from replay.inside.views import Views
 from replay.run import SAMPLES, Run
 
-FACTS = ("redshift_version", "node_type", "nodes", "base_rpu")
+FACTS = ("redshift_version", "node_type", "nodes", "base_rpu", "status")
 """What must not change while a run is on."""
 AGAIN = "`fourstep inside RUN --host URL` reads it again"
 _SAMPLES = ("statement_id", "clone", "template_id", "kind", "sent_us", "done_us", "backend_pid")
@@ -42,13 +42,14 @@ def look_inside(
     path: Path,
     *,
     views: Callable[[], Views],
+    facts: Callable[[], Mapping[str, Any]],
     patience: Patience,
     before: Reading | None = None,
 ) -> dict[str, Any]:
     """Read everything, write RUN/server and the `server` object of run.json, and return that.
 
-    `views` opens them; `before` is the clock as it was read before the run, by default what an
-    earlier reading kept.
+    `views` opens them, `facts` tells of FACTS as they are now, and `before` is the clock as it was
+    read before the run, by default what an earlier reading kept.
 
     Raises:
         UsageError: the run sent nothing that the server could tell of.
@@ -124,7 +125,8 @@ def look_inside(
     (path / "server").mkdir(exist_ok=True)
     server: dict[str, Any] = {"source": None, "read_at": f"{datetime.now(UTC):%FT%TZ}"}
     server |= {"clock": None, "versions": [], "before": {name: target.get(name) for name in FACTS}}
-    server["after"] = dict.fromkeys(FACTS)
+    now = attempt("facts", facts) or {}
+    server["after"] = {name: now.get(name) for name in FACTS}
     opened = attempt("connection", views)
     if opened is not None:
         patience.cancel = opened.cancel

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import psycopg
@@ -42,7 +43,9 @@ class ConnectedViews:
     """Views over a session of the target's own kind; raises Unreachable as `log_in`."""
 
     def __init__(self, target: Target) -> None:
-        self._connection = log_in(target)
+        # What is asked here is no part of the run.
+        session = {name: value for name, value in target.session.items() if name != "query_group"}
+        self._connection = log_in(replace(target, session=session))
         self.cancel, self.close = self._connection.cancel, self._connection.close
 
     def rows(self, sql: str) -> pa.Table:

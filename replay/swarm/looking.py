@@ -12,7 +12,7 @@ from replay.inside.clock import Reading, read_clock
 from replay.inside.inside import in_words, look_inside
 from replay.inside.patience import Patience
 from replay.inside.views import Views, open_views
-from replay.target.target import Target
+from replay.target.target import Target, aws_facts
 from replay.waiter import in_thread
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,13 @@ class Look:
         logger.info("reading what the server says of the run; Ctrl-C skips that")
         try:
             server = in_thread(
-                lambda: look_inside(run, views=self._open, patience=patience, before=self._before)
+                lambda: look_inside(
+                    run,
+                    views=self._open,
+                    facts=lambda: aws_facts(self._target),
+                    patience=patience,
+                    before=self._before,
+                )
             )
         except Exception as error:
             logger.warning("what the server says was not read: %s", error)

@@ -35,7 +35,7 @@ from replay.swarm.looking import Look
 from replay.swarm.options import dials_of
 from replay.swarm.settle import Settlement, settle
 from replay.target.embedded import EmbeddedServer, open_embedded
-from replay.target.target import Target, parse_target, probe_target
+from replay.target.target import Target, parse_target, probe_target, target_of
 from replay.timetable import Timetable, shard_of_sessions
 from replay.waiter import in_thread
 from replay.workload import Workload
@@ -290,13 +290,11 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
         if server is not None:
             server.start()
             url = server.url()
-        target = parse_target(
-            url, statement_timeout_s=dials.statement_timeout_s, writes=dials.writes
-        )
-        facts = probe_target(target)
+        target = in_thread(lambda: target_of(url, dials, run_id=run_id))
+        facts = in_thread(lambda: probe_target(target))
         look = Look(target, target.as_json() | facts, options.system_views)
         look.begin()
-        ingest = _ingest(options, plan, dials, url)
+        ingest = in_thread(lambda: _ingest(options, plan, dials, url))
         files = in_thread(lambda: write_plan(plan, workload, path))
     except BaseException:
         if server is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from replay.dials import DRAWS, MODES, PACES, VARIATIONS, Dials
+from replay.dials import CACHES, DRAWS, MODES, PACES, USERS, VARIATIONS, Dials
 from replay.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ _VALUES: tuple[tuple[str, type, object, str], ...] = (
         "",
         "file with a table [ingest]: rows that are written into 2.0 meanwhile; default: none",
     ),
+    ("--search-path", str, "", "schemas that every session searches; default: the target's"),
     ("--seed", int, _PLAIN.seed, "decides samples and shifts of sessions"),
     (
         "--statement-timeout",
@@ -112,6 +113,18 @@ _CHOICES = (
         "connection",
         "how Redshift's own figures are read after the run; data-api: where only HTTPS is open",
     ),
+    (
+        "--result-cache",
+        CACHES,
+        _PLAIN.result_cache,
+        "whether Redshift may answer from its result cache",
+    ),
+    (
+        "--act-as",
+        USERS,
+        _PLAIN.act_as,
+        "whose rights sessions have: the login's, or by a superuser's login the captured user's",
+    ),
 )
 
 
@@ -166,6 +179,9 @@ def dials_of(options: Namespace) -> Dials:
         writes=options.writes,
         digest=options.digest,
         vary=options.vary,
+        result_cache=options.result_cache,
+        search_path=options.search_path or None,
+        act_as=options.act_as,
     )
 
 

@@ -32,7 +32,7 @@ from replay.swarm.greeting import VERSIONS
 from replay.swarm.interrupts import Interrupts
 from replay.swarm.labels import Label, labels_of
 from replay.swarm.statistics import Statistics
-from replay.target.target import parse_target
+from replay.target.target import Target, target_of
 from replay.timetable import Timetable, shard_of_sessions
 from replay.variation import Variation
 from replay.waiter import in_thread
@@ -110,12 +110,8 @@ class Player:
             self.engine = Engine(
                 shard.timetable,
                 shard.statements,
-                connect=parse_target(
-                    data["url"],
-                    statement_timeout_s=dials.statement_timeout_s,
-                    writes=dials.writes,
-                    digest=dials.digest,
-                ).connect,
+                connect=shard.target.connect,
+                credentials=shard.target.credentials,
                 dials=dials,
                 unsupported=shard.unsupported,
                 stream=shard.stream,
@@ -210,6 +206,7 @@ class _Shard:
     unsupported: frozenset[str]
     feed: Feed
     labels: list[Label]
+    target: Target
 
 
 def _load(data: Mapping[str, Any], stage: Path) -> _Shard:
@@ -242,6 +239,7 @@ def _load(data: Mapping[str, Any], stage: Path) -> _Shard:
         unsupported=_unsupported_templates(workload),
         feed=Feed(timetable, statements, codes, len(groups)),
         labels=groups,
+        target=target_of(data["url"], dials, run_id=data["run_id"]),
     )
 
 

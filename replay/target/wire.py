@@ -46,6 +46,7 @@ _LOGIN_STATES = (
     ("in recovery", "57P03"),
     ("not yet accepting", "57P03"),
     ("authentication failed", "28P01"),
+    ("expired", "28P01"),
     ("no password supplied", "28P01"),
     ("pg_hba.conf", "28000"),
     ('role "', "28000"),
@@ -128,7 +129,7 @@ class Wire:
         conninfo: str,
         *,
         wait: WaiterFactory,
-        setup: Sequence[str] = (),
+        setup: str = "",
         digest: bool = False,
     ) -> None:
         self._wait = wait
@@ -143,10 +144,8 @@ class Wire:
             self._conn.finish()
             raise
         try:
-            for statement in setup:
-                answer = self.execute(statement.encode(), None)
-                if answer.sqlstate is not None:
-                    raise LoginFailed(f"{statement}: {answer.error}", sqlstate=answer.sqlstate)
+            if setup and (answer := self.execute(setup.encode(), None)).sqlstate is not None:
+                raise LoginFailed(f"set-up: {answer.error}", sqlstate=answer.sqlstate)
         except BaseException:
             self.close()
             raise
@@ -282,10 +281,14 @@ def _await(fd: int, status: int, wait: WaiterFactory) -> None:
 
 def _login_failure(conn: pq_abc.PGconn) -> LoginFailed:
     message = conn.get_error_message()
+    return LoginFailed(_short(message), sqlstate=login_state(message))
+
+
+def login_state(message: str) -> str:
+    """The SQLSTATE of a refused login, which libpq tells in words only."""
     # Before it stand host or socket, whose names may hold any word.
     reason = message.rpartition("failed: ")[2]
-    state = next((state for words, state in _LOGIN_STATES if words in reason), "08001")
-    return LoginFailed(_short(message), sqlstate=state)
+    return next((state for words, state in _LOGIN_STATES if words in reason), "08001")
 
 
 def _failure(result: pq_abc.PGresult) -> tuple[str, str]:

@@ -22,6 +22,7 @@ def write_workload(
     kind: str | None = None,
     duration_us: int = 1_000,
     unsupported: tuple[str, ...] = (),
+    user: str | None = None,
 ) -> Workload:
     """A workload of `(second, session, sql)`; `kind` overrides what parsing would say.
 
@@ -43,6 +44,7 @@ def write_workload(
                     "kind": kind or parsed,
                     "template_id": found.template_id,
                     "sql": sql,
+                    "user": user,
                     "origin": f"test:{len(rows) + 1}",
                 }
             )

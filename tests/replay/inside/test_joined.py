@@ -76,7 +76,7 @@ def histories(draw: st.DrawFn) -> tuple[list[Any], list[Any], int]:
     return samples, rows, error_us
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(histories(), st.data())
 def test_each_row_goes_to_its_statement_whatever_is_missing_or_added(
     told: tuple[list[Any], list[Any], int], data: st.DataObject
@@ -98,6 +98,7 @@ def test_each_row_goes_to_its_statement_whatever_is_missing_or_added(
         assert joined.queries[name].to_pylist() == [by_id[each] for each in of]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 60), st.integers(-400, 400))
 def test_a_session_that_is_all_there_is_joined_by_order_however_wrong_the_clock(
     number: int, offset_us: int
@@ -129,6 +130,7 @@ def test_what_has_no_partner_is_counted_by_reason() -> None:
     assert joined.sample_reasons == {"no process known": 1, "no row of the server": 1}
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(TIMES), st.integers(0, 10_000)))
 def test_the_parts_add_up_to_what_elapsed_or_less_is_known(times: dict[str, int]) -> None:
     told = row(0, 1, 1, 9) | dict.fromkeys(TIMES) | times

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from itertools import accumulate
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from replay.inspect import as_text, inspect
@@ -57,6 +58,23 @@ def test_all_of_a_workload_is_replayed(
     assert document["target"]["server_version"] >= 180_000
     assert result.text.rstrip().endswith(str(tmp_path / "run"))
     assert [path.name for path in (tmp_path / "run" / "samples").iterdir()] == ["w0.parquet"]
+
+
+def test_sessions_act_as_the_users_of_1_0_and_search_where_they_are_told(
+    embedded_empty: EmbeddedServer, tmp_path: Path
+) -> None:
+    with psycopg.connect(embedded_empty.url(), autocommit=True) as connection:
+        connection.execute("DROP SCHEMA IF EXISTS told CASCADE; DROP ROLE IF EXISTS ann")
+        connection.execute("CREATE ROLE ann; CREATE SCHEMA told; GRANT USAGE ON SCHEMA told TO ann")
+        connection.execute("CREATE VIEW told.who AS SELECT WHERE current_user = 'ann'")
+        connection.execute("GRANT SELECT ON told.who TO ann")
+    said = [(0.0, "s", "SELECT * FROM who")]
+    workload = write_workload(tmp_path / "w", said, user="ann")
+    options = ["--workload", str(workload.path), "--host", embedded_empty.url()]
+    result = replay(tmp_path, *options, "--act-as", "captured", "--search-path", "told, public")
+    assert result.code == 0, result.text
+    assert [row["rows"] for row in result.run.samples().to_pylist()] == [1]
+    assert result.run.document["target"]["session"]["search_path"] == "told, public"
 
 
 def test_without_options_the_bundled_demo_is_replayed_on_the_embedded_target(

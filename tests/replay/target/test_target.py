@@ -28,7 +28,13 @@ def test_a_host_that_does_not_exist_is_unreachable() -> None:
 
 def test_what_is_recorded_holds_no_user_and_no_option() -> None:
     target = parse_target("postgresql://ann@127.0.0.1/d?sslmode=disable", statement_timeout_s=2)
-    assert target.as_json() == {"kind": "postgresql", "host": "127.0.0.1", "database": "d"}
+    told = target.as_json()
+    assert told.pop("session") == {
+        "application_name": "fourstep",
+        "statement_timeout": "3000",
+        "default_transaction_read_only": "on",
+    }
+    assert told == {"kind": "postgresql", "host": "127.0.0.1", "database": "d"}
     assert "hostaddr=127.0.0.1" in target.conninfo
 
 
@@ -40,6 +46,7 @@ def test_a_network_that_is_cut_in_silence_is_noticed_unless_the_url_says_otherwi
 
 def test_sessions_are_read_only_and_limited_unless_told_otherwise() -> None:
     url = "postgresql://ann@127.0.0.1/d"
-    reading = parse_target(url, statement_timeout_s=2).setup
-    assert reading == ("SET statement_timeout = 3000", "SET default_transaction_read_only = on")
-    assert parse_target(url, statement_timeout_s=2, writes=True).setup == reading[:1]
+    reading = parse_target(url, statement_timeout_s=2).setup()
+    assert reading == "SET statement_timeout TO 3000; SET default_transaction_read_only TO on"
+    writing = parse_target(url, statement_timeout_s=2, writes=True).setup()
+    assert writing == "SET statement_timeout TO 3000"

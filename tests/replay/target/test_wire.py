@@ -18,7 +18,7 @@ from replay.waiter import SocketWaiter
 
 def connect(server: EmbeddedServer, *, writes: bool = False) -> Wire:
     target = parse_target(server.url(), statement_timeout_s=30, writes=writes)
-    return Wire(target.conninfo, wait=SocketWaiter, setup=target.setup)
+    return Wire(target.conninfo, wait=SocketWaiter, setup=target.setup())
 
 
 @pytest.fixture

@@ -1,0 +1,93 @@
+"""What AWS and the server say a Redshift is: endpoint, state, size, version.
+
+Amazon Redshift API: DescribeClusters; Amazon Redshift Serverless API: GetWorkgroup.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from replay.aws import asking, client
+from replay.errors import Unreachable
+from replay.target.address import Address
+
+_STEADY = "available"
+_HINTS = {
+    "paused": "resume it, which is billed: aws redshift resume-cluster --cluster-identifier {name}",
+    "resizing": "wait for the resize to end: what it measures would be of neither size",
+}
+"""Remedies by ClusterStatus; nothing is ever resumed silently."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """A cluster or a workgroup by AWS's word."""
+
+    host: str | None
+    port: int | None
+    facts: dict[str, Any]
+    """For run.json: cluster or workgroup, region, status, node_type and nodes or base_rpu."""
+
+
+def refuse_unsteady(facts: Mapping[str, Any]) -> None:
+    """Go on only where Described.facts are those of a server that is up, or unknown.
+
+    Raises:
+        Unreachable: it is paused, being resized, or otherwise not itself.
+    """
+    status = facts.get("status", _STEADY)
+    if status != _STEADY:
+        name = facts.get("cluster") or facts.get("workgroup")
+        hint = _HINTS.get(status, "wait until it is available again").format(name=name)
+        raise Unreachable(f"`{name}` is {status}", hint=hint)
+
+
+def describe(address: Address) -> Described:
+    """Ask AWS about the cluster or workgroup of an address that names one.
+
+    Raises:
+        Unreachable: AWS does not tell.
+    """
+    region = address.region
+    if address.workgroup is not None:
+        with asking(f"workgroup `{address.workgroup}`", action="redshift-serverless:GetWorkgroup"):
+            api = client("redshift-serverless", region=region)
+            told = api.get_workgroup(workgroupName=address.workgroup)["workgroup"]
+        endpoint = told.get("endpoint") or {}
+        return Described(
+            host=endpoint.get("address"),
+            port=endpoint.get("port"),
+            facts={
+                "workgroup": address.workgroup,
+                "region": api.meta.region_name,
+                "status": told["status"].lower(),
+                "base_rpu": told.get("baseCapacity"),
+            },
+        )
+    with asking(f"cluster `{address.cluster}`", action="redshift:DescribeClusters"):
+        api = client("redshift", region=region)
+        told = api.describe_clusters(ClusterIdentifier=address.cluster)["Clusters"][0]
+    endpoint = told.get("Endpoint") or {}
+    return Described(
+        host=endpoint.get("Address"),
+        port=endpoint.get("Port"),
+        facts={
+            "cluster": address.cluster,
+            "region": api.meta.region_name,
+            "status": "resizing" if told.get("ResizeInfo") else told["ClusterStatus"],
+            "node_type": told.get("NodeType"),
+            "nodes": told.get("NumberOfNodes"),
+        },
+    )
+
+
+def version_of(connection: psycopg.Connection) -> str | None:
+    """Redshift's own version, such as 1.0.123456: the server_version is 8.0.2 on all of them."""
+    row = connection.execute(b"SELECT version()").fetchone()
+    found = re.search(r"Redshift ([\w.]+)", row[0]) if row else None
+    return found[1] if found else None
