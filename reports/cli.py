@@ -206,13 +206,14 @@ def inspect(artefact: Path, svg: Path | None, as_json: bool) -> None:
 )
 @click.option("--size", type=click.Choice(["small", "medium", "large"]), default="medium")
 @click.option("--seconds", type=click.IntRange(min=3), default=20, help="of traffic on 1.0")
+@click.option("--redshift-like", is_flag=True, help="2.0 imitates Redshift, but for its speed")
 @json_option
-def demo(out: Path, size: str, seconds: int, as_json: bool) -> None:
+def demo(out: Path, size: str, seconds: int, redshift_like: bool, as_json: bool) -> None:
     """Show the whole way on an embedded 1.0 and 2.0: capture, prepare, run, report."""
     from reports.demo import run_demo
 
     results = sys.stderr if as_json else sys.stdout
-    page = run_demo(out, size=size, seconds=seconds, results=results)
+    page = run_demo(out, size=size, seconds=seconds, redshift_like=redshift_like, results=results)
     if as_json:
         print_json({"report": str(page)})
 
