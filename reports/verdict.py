@@ -17,6 +17,7 @@ from reports import format as fmt
 from reports.case import Case
 from reports.compare import Line, TemplateLine
 from reports.gates import Gates, Severity
+from reports.ingest import ingest_figures
 from reports.judge.result import GateResult, Outcome
 from reports.load import SESSION_KINDS
 from reports.stats.estimate import Word
@@ -127,6 +128,7 @@ def _document(
         "templates": [_template(line) for line in case.templates],
         "errors": _plain(asdict(case.errors)),
         "correctness": {"checked": False, "reason": "answers were not compared"},
+        "ingest": ingest_figures(case.candidate.evidence.run),
         "cost": _plain(case.cost.as_json()),
         "ledger": case.candidate.ledger.as_json(),
         "warnings": list(_warnings(case)),
@@ -216,6 +218,9 @@ def _warnings(case: Case) -> Iterator[str]:
     if case.candidate.ledger.timeout:
         timeouts = fmt.plural(case.candidate.ledger.timeout, "timeout")
         yield f"{timeouts} counted with the time they had lasted"
+    failure = (evidence.document.get("ingest") or {}).get("failure")
+    if failure:
+        yield f"the background writer failed: {failure}"
 
 
 def _provenance(case: Case, gates: Gates) -> dict[str, Any]:

@@ -43,6 +43,9 @@ class State(StrEnum):
 
     IDLE = "idle"
     OPENING = "opening"
+    WARMING = "warming"
+    COOLING = "cooling"
+    """Interrupted while warming: statements in flight are being cancelled."""
     LOADING = "loading"
     PLAYING = "playing"
     DRAINING = "draining"
@@ -99,7 +102,9 @@ class Conductor:
                 opened.close()
                 return
             self.run = opened
-            opened.begin(workers=len(self.greeting.client_ids))
+            if not self._warm(opened):
+                self._fail("interrupted before the run began", ExitCode.INTERRUPTED)
+                return
             clocks = self.greeting.meet(opened.run_id, lambda: self.state is State.OPENING)
         except (FourstepError, OSError) as error:
             self._fail(describe(error), getattr(error, "exit_code", ExitCode.UNREADABLE))
@@ -110,6 +115,17 @@ class Conductor:
             return
         if self.state is State.OPENING:
             self._assign(opened, clocks)
+
+    def _warm(self, run: OpenRun) -> bool:
+        """Warm the target up and begin; False when that was interrupted."""
+        self._enter(State.WARMING)
+        run.warm(goes_on=lambda: self.state is State.WARMING, progress=self._progress)
+        self._progress.clear()
+        run.begin(workers=len(self.greeting.client_ids))
+        if self.state is not State.WARMING:
+            return False
+        self._enter(State.OPENING)
+        return True
 
     def _on_connect(self, *, client_id: str, **_: object) -> None:
         if len(self._crew) and self.state is not State.ENDED and client_id not in self._crew:
@@ -156,6 +172,9 @@ class Conductor:
 
     def stop(self, ended_by: str) -> None:
         """Drain and wait for the end, for callers that Locust will not call again."""
+        if self.state is State.WARMING:
+            self._enter(State.COOLING)
+            self._ended.wait()
         if self.state in (State.OPENING, State.LOADING):
             self._fail("stopped before the run began", ExitCode.INTERRUPTED)
         if self.state is State.PLAYING:
@@ -177,10 +196,12 @@ class Conductor:
 
     def _interrupt(self) -> None:
         """Ctrl-C or SIGTERM during a run: end cleanly the first time, at once the second."""
-        if self.state is State.DRAINING:
+        if self.state in (State.DRAINING, State.COOLING):
             logger.error("interrupted again: ending at once, samples up to now are kept")
             os._exit(ExitCode.INTERRUPTED)
         logger.info("interrupted: nothing more is sent, statements in flight are cancelled")
+        if self.state is State.WARMING:
+            self._enter(State.COOLING)
         if self.state in (State.OPENING, State.LOADING):
             self._fail("interrupted before the run began", ExitCode.INTERRUPTED)
         self.drain("interrupted")
@@ -196,6 +217,7 @@ class Conductor:
             zero_epoch_s = time.time() + LEAD_S
             self._enter(State.PLAYING)
             self.run.board.zero_s = time.monotonic() + LEAD_S
+            self.run.start_writer(zero_epoch_s)
             for worker in self._crew:
                 by_its_clock = zero_epoch_s + worker.clock.offset_us / 1e6
                 go = {"run_id": self.run.run_id, "zero_epoch_s": by_its_clock}

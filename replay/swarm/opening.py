@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import secrets
 from argparse import Namespace
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +22,9 @@ from replay.calibration import compared
 from replay.demo.bundle import bundled_workload
 from replay.dials import Dials
 from replay.errors import FourstepError, Unreadable, UsageError
-from replay.plan import Plan, build_plan, write_plan
+from replay.ingest.background import NOTES, Background, captured_loads_s, refuse_unwritable
+from replay.ingest.config import Ingest, read_ingest
+from replay.plan import Plan, build_plan, find_plan, write_plan
 from replay.run import SCHEMA_VERSION, Ledger, Run, versions
 from replay.samples import RESERVES
 from replay.store import Prefix, fetch, is_remote, staged
@@ -30,8 +32,10 @@ from replay.swarm.board import Board
 from replay.swarm.labels import labels_of
 from replay.swarm.options import dials_of
 from replay.swarm.settle import Settlement, settle
+from replay.swarm.warm_up import FILE as WARM_UP
+from replay.swarm.warm_up import warm_up
 from replay.target.embedded import EmbeddedServer, open_embedded
-from replay.target.target import Target, probe_target, target_of
+from replay.target.target import Target, parse_target, probe_target, target_of
 from replay.timetable import Timetable, shard_of_sessions
 from replay.waiter import in_thread
 from replay.workload import Workload
@@ -57,8 +61,12 @@ class OpenRun:
     plan: Plan
     plan_files: TemporaryDirectory[str]
     board: Board
+    ingest: Ingest | None = None
+    writer: Background | None = None
+    writer_failure: str | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     calibration: dict[str, Any] | None = None
+    warm_up: dict[str, Any] | None = None
 
     def assignment(self, *, shard: int, shards: int) -> dict[str, Any]:
         """What one worker must know; the rest it computes."""
@@ -84,8 +92,56 @@ class OpenRun:
         (self.path / "samples").mkdir(exist_ok=True)
         self._publish(["run.json"])
 
+    def warm(self, *, goes_on: Callable[[], bool], progress: Callable[[str], None]) -> None:
+        """Have the target see each template once where the dials want it; call before `begin`."""
+        wanted = self.dials.warm_up
+        if not (self.target.kind == "redshift" if wanted is None else wanted):
+            return
+        directory, session = Path(self.plan_files.name), dict(self.target.session)
+        if "query_group" in session:
+            # The server's own figures of the warm-up are not the run's either.
+            session["query_group"] += "w"
+        plan = in_thread(lambda: find_plan(directory, self.workload, self.dials))
+        self.warm_up = warm_up(
+            plan,
+            self.path,
+            target=replace(self.target, session=session),
+            statement_timeout_s=self.dials.statement_timeout_s,
+            unsupported=self.workload.unsupported(),
+            goes_on=goes_on,
+            progress=progress,
+        )
+        self._publish([WARM_UP])
+        told = "warm-up: %(templates)d templates, %(ok)d ok, %(error)d not, %(duration_us)d us"
+        logger.info(told, self.warm_up)
+        # What it took is not the run's.
+        self.started_at = datetime.now(UTC)
+
+    def start_writer(self, zero_epoch_s: float) -> None:
+        """Begin to load rows in the background, if this run shall."""
+        if self.ingest is not None:
+            self.writer = Background(
+                {
+                    "ingest": self.ingest.as_json(),
+                    "captured_s": captured_loads_s(self.plan),
+                    "zero_epoch_s": zero_epoch_s,
+                    "url": self.url,
+                    "statement_timeout_s": self.dials.statement_timeout_s,
+                    "notes": str(self.path / NOTES),
+                }
+            )
+
+    def stop_writer(self) -> None:
+        """End the background writer; what it noted stays."""
+        writer, self.writer = self.writer, None
+        if writer is not None:
+            self.writer_failure = in_thread(writer.end)
+            if self.writer_failure:
+                logger.error("%s", self.writer_failure)
+
     def end(self, *, workers: list[dict[str, Any]], ended_by: str) -> Settlement:
         """Complete the samples, count them, and write the final run.json."""
+        self.stop_writer()
         for reserve in (self.path / "samples").glob(RESERVES):
             # A worker that was killed could not give it back.
             reserve.unlink(missing_ok=True)
@@ -100,7 +156,8 @@ class OpenRun:
         )
         self._write(settlement.ledger, workers=workers, ended_by=ended_by)
         left = {file.name for file in (self.path / "samples").iterdir()} - arrived
-        self._publish(["run.json", *(f"samples/{name}" for name in left)])
+        others = [NOTES] if (self.path / NOTES).exists() else []
+        self._publish(["run.json", *others, *(f"samples/{name}" for name in left)])
         return settlement
 
     def _arrived(self, worker: dict[str, Any]) -> bool:
@@ -128,6 +185,7 @@ class OpenRun:
 
     def close(self) -> None:
         """Remove the plan's files, and stop the embedded server if this run started one."""
+        self.stop_writer()
         self.plan_files.cleanup()
         if self.server is not None:
             self.server.stop()
@@ -157,6 +215,7 @@ class OpenRun:
                 "ended_by": ended_by,
                 "timetable": _shape(self.plan.timetable, self.dials),
                 "calibration": self.calibration,
+                "warm_up": self.warm_up,
                 "workers": workers,
                 "variation": {
                     "mode": self.dials.vary,
@@ -164,9 +223,15 @@ class OpenRun:
                     "varied": varied,
                     "share": varied / copies if copies else None,
                 },
+                "ingest": None if self.ingest is None else self._ingest(),
                 "ledger": ledger.as_json(),
             },
         )
+
+    def _ingest(self) -> dict[str, Any]:
+        assert self.ingest is not None
+        rate = {"rows_per_s": self.ingest.rows_per_s, "failure": self.writer_failure}
+        return self.ingest.as_json() | rate
 
 
 def in_words(timetable: Timetable, dials: Dials, *, part: tuple[int, int] = (0, 1)) -> str:
@@ -246,6 +311,7 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
             url = server.url()
         target = in_thread(lambda: target_of(url, dials, run_id=run_id))
         facts = in_thread(lambda: probe_target(target))
+        ingest = _ingest(options, plan, dials, url)
         files = in_thread(lambda: write_plan(plan, workload, path))
     except BaseException:
         if server is not None:
@@ -266,8 +332,24 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
         server=server,
         plan=plan,
         plan_files=files,
+        ingest=ingest,
         board=Board(groups, length_s=length_s, lag_budget_ms=dials.lag_budget_ms),
     )
+
+
+def _ingest(options: Namespace, plan: Plan, dials: Dials, url: str) -> Ingest | None:
+    """What shall be written meanwhile, checked."""
+    if not options.ingest:
+        return None
+    ingest = read_ingest(Path(options.ingest))
+    if ingest.every_s is None and not captured_loads_s(plan):
+        raise UsageError(
+            f"`{options.ingest}` asks for captured loads, and the workload holds no COPY",
+            hint="keep them with `fourstep prepare --writes`, or give `rows_per_s`",
+        )
+    timeout_s = dials.statement_timeout_s
+    refuse_unwritable(ingest, parse_target(url, statement_timeout_s=timeout_s, writes=True))
+    return ingest
 
 
 def _free_directory(place: str, run_id: str) -> Path:

@@ -75,6 +75,12 @@ def headline_rows(document: Document) -> Iterator[Row]:
         "candidate": fmt.count(errors["new"]),
         "change": f"{errors['existing']:,} on both, {errors['resolved']:,} resolved",
     }
+    if ingest := document["ingest"]:
+        yield empty | {
+            "stat": "loads p95",
+            "candidate": fmt.duration(ingest["response_us"]["p95"]),
+            "change": _loads(ingest),
+        }
     if cost["stated"]:
         yield empty | {
             "stat": "cost per 1,000",
@@ -83,6 +89,16 @@ def headline_rows(document: Document) -> Iterator[Row]:
             "ratio": fmt.ratio(cost["ratio"]),
             "change": "list prices",
         }
+
+
+def _loads(ingest: Mapping[str, Any]) -> str:
+    """What was written in the background."""
+    words = f"{fmt.plural(ingest['loads'], 'load')} beside the readers, {ingest['error']:,} failed"
+    if ingest["rows_per_s"] is not None:
+        words += f", {ingest['rows_per_s']:,.0f} rows/s"
+        if ingest["asked_rows_per_s"] is not None:
+            words += f" of {ingest['asked_rows_per_s']:,.0f}"
+    return words
 
 
 def gate_rows(document: Document, *, checks: bool) -> list[Row]:

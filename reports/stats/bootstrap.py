@@ -70,8 +70,10 @@ def resample_share_ratio(
             np.log(weights @ part) - np.log(weights @ whole)
             for part, whole in (baseline, candidate)
         )
+        # Resamples without any throughput on either side say nothing: NaN, which is left out.
+        difference = two - one
     blocks = int(((baseline[1] > 0) & (candidate[1] > 0)).sum())
-    return _summarise(two - one, blocks=blocks, confidence=confidence)
+    return _summarise(difference, blocks=blocks, confidence=confidence)
 
 
 def _log_quantiles(arm: BlockCounts, probabilities: Sequence[float], *, weights: Floats) -> Floats:

@@ -1,0 +1,1 @@
+"""The background writer: rows go into 2.0 while its readers are replayed."""

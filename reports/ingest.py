@@ -1,0 +1,63 @@
+"""How the background writer fared beside the readers: its own latency, errors and rate.
+
+From RUN/ingest.jsonl, one line for each load. A load's response time counts from when it was due:
+a writer that falls behind is late, however short each of its loads is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from replay.ingest.background import NOTES
+from replay.run import Run
+
+_STATS = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
+
+
+def ingest_figures(run: Run) -> dict[str, Any] | None:
+    """The `ingest` object of verdict.json; None where nothing was written meanwhile.
+
+    `response_us` holds p50, p95, p99 and max over loads that ended by themselves, each null
+    where there is none; `errors` counts by SQLSTATE.
+    """
+    asked = run.document.get("ingest")
+    if asked is None:
+        return None
+    notes = list(_notes(run))
+    ends = Counter(note["status"] for note in notes)
+    ended = [note for note in notes if note["status"] != "cancelled"]
+    late_us = np.array([note["done_us"] - note["due_us"] for note in ended], np.int64)
+    rows = sum(note["rows"] or 0 for note in notes)
+    span_us = max((note["done_us"] for note in notes), default=0)
+    quantiles = {
+        stat: int(np.quantile(late_us, p, method="inverted_cdf")) if len(late_us) else None
+        for stat, p in _STATS.items()
+    }
+    return {
+        "table": asked["table"],
+        "loads": len(notes),
+        **{end: ends[end] for end in ("ok", "error", "cancelled")},
+        "rows": rows,
+        "rows_per_s": rows / (span_us / 1e6) if span_us else None,
+        "asked_rows_per_s": asked["rows_per_s"],
+        "response_us": quantiles,
+        "errors": dict(Counter(note["sqlstate"] for note in notes if note["status"] == "error")),
+        "failure": asked["failure"],
+    }
+
+
+def _notes(run: Run) -> Iterator[dict[str, Any]]:
+    path = run.path / NOTES
+    if not path.exists():
+        return
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            # The last line of a writer that was killed.
+            return
