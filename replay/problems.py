@@ -73,7 +73,7 @@ class Table:
         value, allowed = self.value(key), list(allowed)
         if isinstance(value, str) and value in allowed:
             return value
-        self.add(f"`{key}` cannot be `{value}`: {_remedy(str(value), allowed)}")
+        self.add(f"`{key}` cannot be `{value}`: {remedy(str(value), allowed)}")
         return default
 
     def number(
@@ -117,9 +117,10 @@ class Table:
     def close(self) -> None:
         """Complain about each key that was not asked for, with the nearest one that was."""
         for key in sorted(self.content.keys() - self.asked):
-            self.add(f"unknown key `{key}`: {_remedy(key, sorted(self.asked))}")
+            self.add(f"unknown key `{key}`: {remedy(key, sorted(self.asked))}")
 
 
-def _remedy(value: str, allowed: list[str]) -> str:
+def remedy(value: str, allowed: list[str]) -> str:
+    """The nearest of what is allowed, or all of it."""
     near = difflib.get_close_matches(value, allowed, n=1, cutoff=0.6)
     return f"did you mean `{near[0]}`?" if near else f"known: {', '.join(allowed)}"

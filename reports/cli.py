@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import traceback
 from contextlib import nullcontext
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
@@ -135,6 +136,42 @@ def report(
         print_summary(verdict, page=f"{place}/report.html")
     if not exit_zero and verdict.exit_code:
         raise SystemExit(int(verdict.exit_code))
+
+
+@fourstep.command()
+@click.argument("runs", nargs=-1, type=fetch, metavar="[RUN]...")
+@click.option("--config", type=click.Path(path_type=Path), help="[default: fourstep.toml, if any]")
+@click.option("--gates", type=click.Path(path_type=Path), help="which of several runs passes")
+@click.option("--from", "since", type=click.DateTime(["%Y-%m-%d"]), help="first day of 1.0's bill")
+@click.option("--to", "until", type=click.DateTime(["%Y-%m-%d"]), help="the day after its last")
+@click.option("--refresh-prices", "refresh", is_flag=True, help="ask AWS; else what was kept")
+@click.option("--svg", type=click.Path(path_type=Path), help="draw cost here")
+@json_option
+def cost(
+    runs: tuple[Path, ...],
+    config: Path | None,
+    gates: Path | None,
+    since: datetime | None,
+    until: datetime | None,
+    refresh: bool,
+    svg: Path | None,
+    as_json: bool,
+) -> None:
+    """Price a run and a month like it; several runs against each other; or 1.0 by its bill.
+
+    The bill is Cost Explorer's, by the tag or service of [cost.baseline]: USD 0.01 a request.
+    """
+    from reports.cost.verb import answer, draw
+    from reports.render.cost import cost_text
+
+    known = config or (Path("fourstep.toml") if Path("fourstep.toml").is_file() else None)
+    days = (since.date() if since else None, until.date() if until else None)
+    document = answer(runs, config=known, gates=gates, days=days, refresh=refresh)
+    for warning in document["warnings"]:
+        click.echo(f"warning: {warning}", err=True)
+    if svg is not None:
+        draw(document, svg)
+    print_json(document) if as_json else click.echo(cost_text(document))
 
 
 @fourstep.command()

@@ -51,3 +51,11 @@ def of_cost(document: Document) -> str:
         return "2.0 costs the same as 1.0"
     word = "more" if ratio > 1 else "less"
     return f"2.0 costs {fmt.share(abs(ratio - 1))} {word} than 1.0"
+
+
+def of_runs(document: Document) -> str:
+    """The cheapest run that is a GO."""
+    for row in document["runs"]:
+        if row["cheapest"]:
+            return f"{row['place']} is the cheapest GO: {fmt.money(row['monthly'])} a month"
+    return "No run with a known cost is a GO"

@@ -311,7 +311,7 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
             url = server.url()
         target = in_thread(lambda: target_of(url, dials, run_id=run_id))
         facts = in_thread(lambda: probe_target(target))
-        ingest = _ingest(options, plan, dials, url)
+        ingest = in_thread(lambda: _ingest(options, plan, dials, url))
         files = in_thread(lambda: write_plan(plan, workload, path))
     except BaseException:
         if server is not None:

@@ -48,13 +48,13 @@ _VALUES: tuple[tuple[str, type, object, str], ...] = (
         None,
         "seconds to which stretches without any work on 1.0 are cut; default: they stay",
     ),
-    ("--search-path", str, "", "schemas that every session searches; default: the target's"),
     (
         "--ingest",
         str,
         "",
         "file with a table [ingest]: rows that are written into 2.0 meanwhile; default: none",
     ),
+    ("--search-path", str, "", "schemas that every session searches; default: the target's"),
     ("--seed", int, _PLAIN.seed, "decides samples and shifts of sessions"),
     (
         "--statement-timeout",

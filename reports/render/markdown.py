@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from reports.render.cost import cost_tables
 from reports.render.rows import MARKS, Row, facts, gate_rows, headline_rows, template_rows
 
 MOST_ROWS = 50
@@ -41,11 +42,16 @@ def render_markdown(document: Mapping[str, Any]) -> str:
     more = len(document["templates"]) - MOST_ROWS
     if more > 0:
         lines.append(f"{more} more in verdict.json\n")
+    lines += ["</details>\n", fold.format("Cost")]
+    for title, (head, *rows) in cost_tables(document["cost"]):
+        columns = {name or " " * at: str(at) for at, name in enumerate(head)}
+        cells = [{str(at): cell for at, cell in enumerate(row)} for row in rows]
+        lines += [f"{_text(title)}\n", *_table(columns, cells)]
     return "\n".join([*lines, "</details>"]) + "\n"
 
 
 def _table(columns: Mapping[str, str], rows: Iterable[Row]) -> list[str]:
-    """A table with the heads of `columns` over the fields of rows they name."""
+    """Lines of a table with the heads of `columns` over the fields of rows they name."""
     cells = [list(columns), ["---"] * len(columns)]
     cells += [[_text(row[key]) for key in columns.values()] for row in rows]
     return [*(f"| {' | '.join(line)} |" for line in cells), ""]

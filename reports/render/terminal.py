@@ -94,7 +94,7 @@ def _headline(document: Mapping[str, Any]) -> list[Text]:
         ]
         for row in headline_rows(document)
     ]
-    return _align([head, *rows], right=(1, 2, 4))
+    return align([head, *rows], right=(1, 2, 4))
 
 
 def _gates(rows: list[Row]) -> list[Text]:
@@ -108,10 +108,10 @@ def _gates(rows: list[Row]) -> list[Text]:
         ]
         for row in rows
     ]
-    return _align([head, *cells])
+    return align([head, *cells])
 
 
-def _align(rows: list[list[str]], right: tuple[int, ...] = ()) -> list[Text]:
+def align(rows: list[list[str]], right: tuple[int, ...] = ()) -> list[Text]:
     """Cells in columns. A terminal too narrow then cuts the last of them, not every one."""
     widths = [max(cell_len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = []

@@ -189,7 +189,7 @@ def test_cost_is_judged_where_it_is_stated(tmp_path: Path) -> None:
     silent = write_report(run, gates=gates, out=tmp_path / "a")
     assert silent.verdict is Answer.INCONCLUSIVE
     config = tmp_path / "fourstep.toml"
-    config.write_text("[cost]\nrpu_hours_per_month = 100\nbaseline_monthly = 30\n")
+    config.write_text("[cost]\nbaseline.monthly = 30\ncandidate.rpu_hours_per_month = 100\n")
     dearer = write_report(run, gates=gates, config=config, out=tmp_path / "b")
     assert dearer.verdict is Answer.NO_GO
     assert "USD 37.50 a month against USD 30.00" in dearer.reason

@@ -105,6 +105,6 @@ def test_cost_per_1000_is_of_the_capture(
     if not workload:
         (tmp_path / "workload" / "manifest.json").unlink()
     config = tmp_path / "fourstep.toml"
-    config.write_text("[cost]\nbaseline_monthly = 500\n")
+    config.write_text("[cost]\nbaseline.monthly = 500\n")
     monthly = estimate_cost(load(run), config).statements_per_month
     assert monthly == pytest.approx(STATEMENTS / SECONDS * 3600 * 730, rel=0.02)

@@ -30,7 +30,10 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "report"
 def out(troubled: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A written report."""
     config = tmp_path_factory.mktemp("config") / "fourstep.toml"
-    config.write_text('[cost]\nnode_type = "ra3.large"\nnodes = 2\nbaseline_monthly = 900\n')
+    config.write_text(
+        '[cost.candidate]\nnode_type = "ra3.large"\nnodes = 2\n[cost.baseline]\nmonthly = 900\n'
+        "[[cost.choice]]\nrpu = 8\n"
+    )
     directory = tmp_path_factory.mktemp("out")
     write_report(troubled[0], baseline=troubled[1], config=config, out=directory)
     return directory
