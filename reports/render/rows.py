@@ -87,7 +87,7 @@ def headline_rows(document: Document) -> Iterator[Row]:
             "baseline": fmt.money(cost["per_1000"]["baseline"]),
             "candidate": fmt.money(cost["per_1000"]["candidate"]),
             "ratio": fmt.ratio(cost["ratio"]),
-            "change": "list prices",
+            "change": f"prices of {cost['price_date'] or 'no date'}",
         }
 
 
