@@ -161,16 +161,23 @@ def cost(
 
     The bill is Cost Explorer's, by the tag or service of [cost.baseline]: USD 0.01 a request.
     """
-    from reports.cost.verb import answer, draw
+    from reports.cost import verb
     from reports.render.cost import cost_text
 
     known = config or (Path("fourstep.toml") if Path("fourstep.toml").is_file() else None)
-    days = (since.date() if since else None, until.date() if until else None)
-    document = answer(runs, config=known, gates=gates, days=days, refresh=refresh)
+    first, last = (day.date() if day else None for day in (since, until))
+    if bool(runs) == bool(since or until):
+        raise UsageError("`cost` takes runs, or the days of a bill by `--from` and `--to`")
+    if len(runs) > 1:
+        document = verb.of_runs(runs, known, gates, refresh=refresh)
+    elif runs:
+        document = verb.of_run(runs[0], known, refresh=refresh)
+    else:
+        document = verb.of_bill(first, last, known, refresh=refresh)
     for warning in document["warnings"]:
         click.echo(f"warning: {warning}", err=True)
     if svg is not None:
-        draw(document, svg)
+        verb.draw(document, svg)
     print_json(document) if as_json else click.echo(cost_text(document))
 
 

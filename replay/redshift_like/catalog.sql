@@ -42,7 +42,9 @@ $$ SELECT coalesce(nullif(current_setting('redshift_like.pid', true), '')::int,
                    postgresql_backend_pid()) $$;
 
 CREATE OR REPLACE FUNCTION pg_catalog.getdate() RETURNS timestamp LANGUAGE sql STABLE AS
-$$ SELECT statement_timestamp()::timestamp(0) $$;
+$$ SELECT date_trunc('second', statement_timestamp()::timestamp) $$;
+CREATE OR REPLACE FUNCTION pg_catalog.sysdate() RETURNS timestamp LANGUAGE sql STABLE AS
+$$ SELECT transaction_timestamp()::timestamp $$;
 CREATE OR REPLACE FUNCTION pg_catalog.dateadd(part text, number bigint, moment timestamp)
 RETURNS timestamp LANGUAGE sql STABLE AS
 $$ SELECT moment + CASE lower(part) WHEN 'quarter' THEN interval '3 months' * number

@@ -127,7 +127,7 @@ def read(sql: str) -> Statement:
         return known._replace(sql=f"{sql[: own.end()]}{PREFIX}{sql[own.end() :]}")
     # Words that PostgreSQL takes for columns: SYSDATE, and the unit in DATEADD(day, …).
     parts = parts or [sql]
-    parts[::2] = [_BARE_UNIT.sub(r"\1('\2',", _SYSDATE.sub("getdate()", p)) for p in parts[::2]]
+    parts[::2] = [_BARE_UNIT.sub(r"\1('\2',", _SYSDATE.sub("sysdate()", p)) for p in parts[::2]]
     return known._replace(sql="".join(parts))
 
 

@@ -14,6 +14,7 @@ import time
 from argparse import Namespace
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,6 +22,7 @@ import gevent
 from gevent.event import Event
 
 from replay.errors import ExitCode, FourstepError, describe
+from replay.inside.patience import Patience
 from replay.progress import Progress
 from replay.swarm import messages
 from replay.swarm.crew import Crew, Worker
@@ -43,6 +45,9 @@ class State(StrEnum):
 
     IDLE = "idle"
     OPENING = "opening"
+    WARMING = "warming"
+    COOLING = "cooling"
+    """Interrupted while warming: statements in flight are being cancelled."""
     LOADING = "loading"
     PLAYING = "playing"
     DRAINING = "draining"
@@ -61,6 +66,7 @@ class Conductor:
         self.greeting = Greeting(self._runner, expected=self._options.expect_workers or 1)
         self._since_s = 0.0
         self._progress = Progress()
+        self._patience = Patience(self._progress)
         self._ended_by = "done"
         self._ended = Event()
         self._exit_code = ExitCode.DONE
@@ -87,6 +93,7 @@ class Conductor:
     def begin(self) -> None:
         """Open a run and assign it; a failure is told once and ends the test."""
         self._crew = Crew()
+        self._patience = Patience(self._progress)
         self._ended_by = "done"
         self._ended.clear()
         self._enter(State.OPENING)
@@ -99,7 +106,9 @@ class Conductor:
                 opened.close()
                 return
             self.run = opened
-            opened.begin(workers=len(self.greeting.client_ids))
+            if not self._warm(opened):
+                self._fail("interrupted before the run began", ExitCode.INTERRUPTED)
+                return
             clocks = self.greeting.meet(opened.run_id, lambda: self.state is State.OPENING)
         except (FourstepError, OSError) as error:
             self._fail(describe(error), getattr(error, "exit_code", ExitCode.UNREADABLE))
@@ -110,6 +119,17 @@ class Conductor:
             return
         if self.state is State.OPENING:
             self._assign(opened, clocks)
+
+    def _warm(self, run: OpenRun) -> bool:
+        """Warm the target up and begin; False when that was interrupted."""
+        self._enter(State.WARMING)
+        run.warm(goes_on=lambda: self.state is State.WARMING, progress=self._progress)
+        self._progress.clear()
+        run.begin(workers=len(self.greeting.client_ids))
+        if self.state is not State.WARMING:
+            return False
+        self._enter(State.OPENING)
+        return True
 
     def _on_connect(self, *, client_id: str, **_: object) -> None:
         if len(self._crew) and self.state is not State.ENDED and client_id not in self._crew:
@@ -156,6 +176,9 @@ class Conductor:
 
     def stop(self, ended_by: str) -> None:
         """Drain and wait for the end, for callers that Locust will not call again."""
+        if self.state is State.WARMING:
+            self._enter(State.COOLING)
+            self._ended.wait()
         if self.state in (State.OPENING, State.LOADING):
             self._fail("stopped before the run began", ExitCode.INTERRUPTED)
         if self.state is State.PLAYING:
@@ -177,10 +200,14 @@ class Conductor:
 
     def _interrupt(self) -> None:
         """Ctrl-C or SIGTERM during a run: end cleanly the first time, at once the second."""
-        if self.state is State.DRAINING:
+        if self.state in (State.DRAINING, State.COOLING):
             logger.error("interrupted again: ending at once, samples up to now are kept")
             os._exit(ExitCode.INTERRUPTED)
+        if self.state is State.CLOSING:
+            self._patience.skip()
         logger.info("interrupted: nothing more is sent, statements in flight are cancelled")
+        if self.state is State.WARMING:
+            self._enter(State.COOLING)
         if self.state in (State.OPENING, State.LOADING):
             self._fail("interrupted before the run began", ExitCode.INTERRUPTED)
         self.drain("interrupted")
@@ -195,6 +222,7 @@ class Conductor:
         if self._crew.ready:
             zero_epoch_s = time.time() + LEAD_S
             self._enter(State.PLAYING)
+            self.run.zero_at = datetime.fromtimestamp(zero_epoch_s, UTC)
             self.run.board.zero_s = time.monotonic() + LEAD_S
             self.run.start_writer(zero_epoch_s)
             for worker in self._crew:
@@ -280,6 +308,8 @@ class Conductor:
             )
             if undecided:
                 logger.error("%s", undecided)
+            self.run.look_inside(self._patience)
+            self._progress.clear()
         except (FourstepError, OSError) as error:
             logger.error("%s", describe(error))
             self._exit_code = ExitCode.UNDECIDED

@@ -40,6 +40,7 @@ _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 _LOST = "08006"
 _LOGIN_STATES = (
     ("too many", "53300"),
+    ("connection limit", "53300"),
     ("remaining connection slots", "53300"),
     ("starting up", "57P03"),
     ("shutting down", "57P03"),
@@ -101,6 +102,9 @@ class LoginFailed(Exception):
 class Connection(Protocol):
     """What the engine needs of a session's connection."""
 
+    backend_pid: int
+    """The server's process, or -1 where there is none."""
+
     def execute(self, sql: bytes, params: Sequence[bytes | None] | None) -> Answer:
         """Send one statement and read its answer to the last row."""
 
@@ -136,6 +140,7 @@ class Wire:
             _log_in(self._conn, wait)
             self._conn.nonblocking = 1
             self._waiter = wait(self._conn.socket)
+            self.backend_pid = self._conn.backend_pid
         except BaseException:
             self._conn.finish()
             raise

@@ -39,7 +39,7 @@ def test_what_a_statement_is(sql: str, query_type: str, queues: bool, cacheable:
         ("set session query_group='a'", "set session redshift_like.query_group='a'"),
         ("SHOW enable_result_cache_for_session",
          "SHOW redshift_like.enable_result_cache_for_session"),
-        ("SELECT sysdate, 'sysdate'", "SELECT getdate(), 'sysdate'"),
+        ("SELECT sysdate, 'sysdate'", "SELECT sysdate(), 'sysdate'"),
         ("SELECT dateadd(day, 1, at) FROM sale", "SELECT dateadd('day', 1, at) FROM sale"),
         ("SET search_path TO a, b", "SET search_path TO a, b"),
         ("SET SESSION AUTHORIZATION 'finance'", "SET SESSION AUTHORIZATION 'finance'"),
