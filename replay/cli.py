@@ -14,7 +14,7 @@ import click
 
 from replay.errors import UsageError
 from replay.moment import moment_of
-from replay.store import fetch, written
+from replay.store import Prefix, fetch, is_remote, written
 
 if TYPE_CHECKING:
     from replay.filter import Filter
@@ -183,6 +183,45 @@ def calibrate(seconds: float, as_json: bool) -> None:
     print_json(document) if as_json else click.echo(as_text(document))
 
 
+@click.command()
+@click.argument("place", metavar="RUN")
+@click.option("--host", required=True, metavar="URL", help="of the server that the run asked")
+@click.option(
+    "--system-views",
+    type=click.Choice(["connection", "data-api"]),
+    default="connection",
+    show_default=True,
+    help="how its views are read; data-api: where only HTTPS is open",
+)
+@json_option
+def inside(place: str, host: str, system_views: str, as_json: bool) -> None:
+    """Read what Redshift itself says of a run's statements into the run, perhaps again.
+
+    A run does so at its end; what its views keep is gone after days.
+    """
+    from replay.inside.inside import in_words, look_inside
+    from replay.inside.patience import Patience
+    from replay.inside.views import open_views
+    from replay.progress import Progress
+    from replay.run import Run
+    from replay.target.target import aws_facts, parse_target
+
+    path, progress = fetch(place), Progress()
+    target = parse_target(host, statement_timeout_s=300)
+    facts = Run(path).document["target"]
+    server = look_inside(
+        path,
+        views=lambda: open_views(target, facts, how=system_views),
+        facts=lambda: aws_facts(target),
+        patience=Patience(progress),
+    )
+    progress.clear()
+    if is_remote(place):
+        read = [f"server/{file.name}" for file in (path / "server").iterdir()]
+        Prefix(place).put(path, ["run.json", *read])
+    print_json(server) if as_json else click.echo("\n".join(in_words(server)))
+
+
 def locustfile() -> Path:
     """Where the replay locustfile lies: beside the package in a checkout, inside it when installed.
 
@@ -199,4 +238,4 @@ def locustfile() -> Path:
     raise UsageError("the replay locustfile is missing", hint="install fourstep again")
 
 
-VERBS = (capture, run, calibrate)
+VERBS = (capture, run, inside, calibrate)

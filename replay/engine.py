@@ -290,6 +290,7 @@ class Engine:
                 done_us,
                 status | session.state.mark,
                 NONE if rows is None else rows,
+                flight.connection.backend_pid,
             )
         )
         session.ready_us = session.ended_us = done_us

@@ -84,7 +84,7 @@ class Feed:
 
     def count(self, rows: samples.Rows, notes: samples.Notes) -> None:
         """Add statements that ended."""
-        index, clone, due_us, ready_us, sent_us, _, done_us, status, _ = rows.T
+        index, clone, due_us, ready_us, sent_us, _, done_us, status, *_ = rows.T
         sent, status = sent_us != samples.NONE, status % samples.DIVERGED
         lag_us = (sent_us - np.maximum(due_us, ready_us))[sent]
         self.max_lag_us = max(self.max_lag_us, int(lag_us.max(initial=0)))

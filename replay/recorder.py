@@ -68,7 +68,8 @@ class Recorder:
             self.notes[index, session.clone] = (*told, None)
         ready_us = NONE if session.flight is None else session.ready_us
         status |= session.state.mark
-        self.flat.extend((index, session.clone, due_us, ready_us, NONE, NONE, NONE, status, NONE))
+        unsent = (NONE, NONE, NONE, status, NONE, NONE)
+        self.flat.extend((index, session.clone, due_us, ready_us, *unsent))
 
     def unsent_rows(
         self, index: Ints, clone: Ints, due_us: Ints, status: Ints, reasons: Mapping[int, str]

@@ -53,6 +53,7 @@ SAMPLES = pa.schema(
         ("digest", pa.string()),
         ("captured_us", pa.int64()),
         ("diverged", pa.bool_()),
+        ("backend_pid", pa.int32()),
     ]
 )
 """Columns of samples. Times are microseconds since the run's zero.
@@ -61,6 +62,7 @@ SAMPLES = pa.schema(
 concerned: its previous answer was in, its connection was open. `sent_us - max(due_us, ready_us)`
 is the tool's lag, `max(0, ready_us - due_us)` is the target's backlog. `diverged` says that the
 session was not in the state that its client on 1.0 had when it sent this, see docs/replay.md.
+`backend_pid` is the server's process of the session, as libpq was told at login.
 """
 
 

@@ -1,6 +1,6 @@
 """How one worker's samples get to disk while it replays.
 
-The engine appends nine integers per statement to one flat array; nothing else happens on its
+The engine appends ten integers per statement to one flat array; nothing else happens on its
 thread. Twice a second the array goes to a thread of its own, which looks up what can be
 looked up (session, template, due time), makes an Arrow batch and appends it to a stream: at most
 that second is at risk when the process is killed. At the end the stream becomes Parquet.
@@ -24,10 +24,11 @@ from replay.run import SAMPLES, STATUSES, read_stream
 from replay.timetable import Timetable
 from replay.workload import coded
 
-FIELDS = 9
-INDEX, CLONE, DUE_US, READY_US, SENT_US, FIRST_ROW_US, DONE_US, STATUS, ROWS = range(FIELDS)
+FIELDS = 10
+INDEX, CLONE, DUE_US, READY_US, SENT_US, FIRST_ROW_US, DONE_US, STATUS, ROWS, PID = range(FIELDS)
 """Places in a row of the flat array: the planned index, the session's clone number, times since
-the run's zero, the status with DIVERGED added where it applies, rows of the answer."""
+the run's zero, the status with DIVERGED added where it applies, rows of the answer, the server's
+process."""
 NONE = -1
 """Stands for null in the flat array; no time since zero that is recorded is negative but `ready`,
 which is clipped to zero."""
@@ -59,7 +60,7 @@ class Planned:
 
     def batch(self, rows: Rows, notes: Notes, *, worker: str) -> pa.RecordBatch:
         """Samples of schema `SAMPLES`."""
-        index, clone, due_us, ready_us, sent_us, first_row_us, done_us, status, count = rows.T
+        index, clone, due_us, ready_us, sent_us, first_row_us, done_us, status, count, pid = rows.T
         row = pa.array(self._timetable.row[index])
         session_id = self._session_id.take(row).cast(pa.string())
         copies = [f"#{number}" if number else "" for number in clone.tolist()]
@@ -86,6 +87,7 @@ class Planned:
                 _texts(told, 2, len(index)),
                 self._captured_us.take(row).combine_chunks(),
                 pa.array(status >= DIVERGED),
+                _nullable(pid).cast(pa.int32()),
             ],
             schema=SAMPLES,
         )

@@ -14,6 +14,7 @@ import time
 from argparse import Namespace
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,6 +22,7 @@ import gevent
 from gevent.event import Event
 
 from replay.errors import ExitCode, FourstepError, describe
+from replay.inside.patience import Patience
 from replay.progress import Progress
 from replay.swarm import messages
 from replay.swarm.crew import Crew, Worker
@@ -64,6 +66,7 @@ class Conductor:
         self.greeting = Greeting(self._runner, expected=self._options.expect_workers or 1)
         self._since_s = 0.0
         self._progress = Progress()
+        self._patience = Patience(self._progress)
         self._ended_by = "done"
         self._ended = Event()
         self._exit_code = ExitCode.DONE
@@ -90,6 +93,7 @@ class Conductor:
     def begin(self) -> None:
         """Open a run and assign it; a failure is told once and ends the test."""
         self._crew = Crew()
+        self._patience = Patience(self._progress)
         self._ended_by = "done"
         self._ended.clear()
         self._enter(State.OPENING)
@@ -199,6 +203,8 @@ class Conductor:
         if self.state in (State.DRAINING, State.COOLING):
             logger.error("interrupted again: ending at once, samples up to now are kept")
             os._exit(ExitCode.INTERRUPTED)
+        if self.state is State.CLOSING:
+            self._patience.skip()
         logger.info("interrupted: nothing more is sent, statements in flight are cancelled")
         if self.state is State.WARMING:
             self._enter(State.COOLING)
@@ -216,6 +222,7 @@ class Conductor:
         if self._crew.ready:
             zero_epoch_s = time.time() + LEAD_S
             self._enter(State.PLAYING)
+            self.run.zero_at = datetime.fromtimestamp(zero_epoch_s, UTC)
             self.run.board.zero_s = time.monotonic() + LEAD_S
             self.run.start_writer(zero_epoch_s)
             for worker in self._crew:
@@ -301,6 +308,8 @@ class Conductor:
             )
             if undecided:
                 logger.error("%s", undecided)
+            self.run.look_inside(self._patience)
+            self._progress.clear()
         except (FourstepError, OSError) as error:
             logger.error("%s", describe(error))
             self._exit_code = ExitCode.UNDECIDED

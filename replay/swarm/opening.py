@@ -24,12 +24,14 @@ from replay.dials import Dials
 from replay.errors import FourstepError, Unreadable, UsageError
 from replay.ingest.background import NOTES, Background, captured_loads_s, refuse_unwritable
 from replay.ingest.config import Ingest, read_ingest
+from replay.inside.patience import Patience
 from replay.plan import Plan, build_plan, find_plan, write_plan
 from replay.run import SCHEMA_VERSION, Ledger, Run, versions
 from replay.samples import RESERVES
 from replay.store import Prefix, fetch, is_remote, staged
 from replay.swarm.board import Board
 from replay.swarm.labels import labels_of
+from replay.swarm.looking import Look
 from replay.swarm.options import dials_of
 from replay.swarm.settle import Settlement, settle
 from replay.swarm.warm_up import FILE as WARM_UP
@@ -61,11 +63,14 @@ class OpenRun:
     plan: Plan
     plan_files: TemporaryDirectory[str]
     board: Board
+    look: Look
     ingest: Ingest | None = None
     writer: Background | None = None
     writer_failure: str | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     calibration: dict[str, Any] | None = None
+    zero_at: datetime | None = None
+    """When everything is counted from, by this machine's clock."""
     warm_up: dict[str, Any] | None = None
 
     def assignment(self, *, shard: int, shards: int) -> dict[str, Any]:
@@ -160,6 +165,10 @@ class OpenRun:
         self._publish(["run.json", *others, *(f"samples/{name}" for name in left)])
         return settlement
 
+    def look_inside(self, patience: Patience) -> None:
+        """Read what the server says of the run, where it is one that can be asked."""
+        self._publish(self.look.end(self.path, patience))
+
     def _arrived(self, worker: dict[str, Any]) -> bool:
         """True when a worker's samples are here as it wrote them; else they are unknown."""
         if not worker["file"]:
@@ -211,6 +220,7 @@ class OpenRun:
                 "dials": self.dials.as_json(),
                 "seed": self.dials.seed,
                 "started_at": _iso(self.started_at),
+                "zero_at": self.zero_at and self.zero_at.isoformat(timespec="microseconds"),
                 "ended_at": ended_at,
                 "ended_by": ended_by,
                 "timetable": _shape(self.plan.timetable, self.dials),
@@ -311,6 +321,8 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
             url = server.url()
         target = in_thread(lambda: target_of(url, dials, run_id=run_id))
         facts = in_thread(lambda: probe_target(target))
+        look = Look(target, target.as_json() | facts, options.system_views)
+        look.begin()
         ingest = in_thread(lambda: _ingest(options, plan, dials, url))
         files = in_thread(lambda: write_plan(plan, workload, path))
     except BaseException:
@@ -334,6 +346,7 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
         plan_files=files,
         ingest=ingest,
         board=Board(groups, length_s=length_s, lag_budget_ms=dials.lag_budget_ms),
+        look=look,
     )
 
 

@@ -110,6 +110,12 @@ _CHOICES = (
         "literals: copies of sessions ask with values from other statements; none: they repeat",
     ),
     (
+        "--system-views",
+        ("connection", "data-api", "none"),
+        "connection",
+        "how Redshift's own figures are read after the run; data-api: where only HTTPS is open",
+    ),
+    (
         "--result-cache",
         CACHES,
         _PLAIN.result_cache,

@@ -13,6 +13,8 @@ _BETWEEN_PAUSES = 64
 class NullConnection:
     """Every statement succeeds with one row the moment it is sent."""
 
+    backend_pid = -1
+
     def __init__(self, wait: WaiterFactory) -> None:
         # There is no socket, and nothing is ever waited for; only now and then is it others' turn.
         self._waiter = wait(0)

@@ -102,6 +102,9 @@ class LoginFailed(Exception):
 class Connection(Protocol):
     """What the engine needs of a session's connection."""
 
+    backend_pid: int
+    """The server's process, or -1 where there is none."""
+
     def execute(self, sql: bytes, params: Sequence[bytes | None] | None) -> Answer:
         """Send one statement and read its answer to the last row."""
 
@@ -137,6 +140,7 @@ class Wire:
             _log_in(self._conn, wait)
             self._conn.nonblocking = 1
             self._waiter = wait(self._conn.socket)
+            self.backend_pid = self._conn.backend_pid
         except BaseException:
             self._conn.finish()
             raise

@@ -17,7 +17,7 @@ MOST = 20
 _COLUMNS = ("statement_id", "clone", "template_id", "sent_us", "done_us")
 _SQL = """
 SELECT samples.template_id, {who} AS who, count(*), coalesce(sum({time}), 0)::BIGINT AS time_us
-FROM samples {joins} WHERE sent_us IS NOT NULL AND done_us IS NOT NULL
+FROM samples {joins} WHERE samples.sent_us IS NOT NULL AND samples.done_us IS NOT NULL
 GROUP BY GROUPING SETS ((samples.template_id), (who)) ORDER BY time_us DESC, 1, 2
 """
 

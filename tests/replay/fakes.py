@@ -15,6 +15,7 @@ class ScriptedConnection:
     """Answers each statement as its text says: `sleep 0.1`, `fail 42P01`, `hang`, or at once."""
 
     def __init__(self, log: list[tuple[int, str]], *, cancel_s: float) -> None:
+        self.backend_pid = 4242
         self._log = log
         self._cancel_s = cancel_s
         self._stopped = Event()

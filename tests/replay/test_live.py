@@ -76,7 +76,7 @@ def feed(sessions: int = PLANNED, *, pooled: bool = False) -> Feed:
 
 
 def as_rows(told: list[tuple[list[int], str | None]]) -> tuple[Rows, Notes]:
-    rows = np.array([row for row, _ in told], dtype=np.int64).reshape(-1, FIELDS)
+    rows = np.array([[*row, NONE] for row, _ in told], dtype=np.int64).reshape(-1, FIELDS)
     return rows, {(row[0], 0): (sqlstate, "text", None) for row, sqlstate in told if sqlstate}
 
 

@@ -114,7 +114,7 @@ def test_what_has_no_sample_is_settled_as_unknown(
         planned = Planned(plan.timetable, plan.statements)
         stream = SampleStream(run / "samples", worker=f"w{worker}", planned=planned)
         rows = [
-            (n, clone[n], due_us[n], 0, due_us[n] + n, NONE, due_us[n] + n, OK, 1) for n in part
+            (n, clone[n], due_us[n], 0, due_us[n] + n, NONE, due_us[n] + n, OK, 1, 7) for n in part
         ]
         stream.append(np.array(rows, dtype=np.int64).reshape(-1, FIELDS), {})
         # One ends well, the other dies and leaves its stream.

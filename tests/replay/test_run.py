@@ -29,7 +29,7 @@ def stream_of(tmp_path: Path, batches: int) -> tuple[SampleStream, Workload]:
     timetable = build_timetable(statements, Dials())
     stream = SampleStream(tmp_path / "samples", worker="w0", planned=Planned(timetable, statements))
     for batch in range(batches):
-        rows = [(2 * batch + n, 0, 0, 0, 5, NONE, 9, OK, 1) for n in range(2)]
+        rows = [(2 * batch + n, 0, 0, 0, 5, NONE, 9, OK, 1, 7) for n in range(2)]
         stream.append(np.array(rows, dtype=np.int64), {})
     return stream, workload
 

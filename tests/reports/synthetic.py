@@ -219,6 +219,7 @@ def _columns(
         "digest": [None] * n,
         "captured_us": statements["duration_us"].to_pylist(),
         "diverged": [False] * len(statements),
+        "backend_pid": [None if g else 1_000 + i % 40 for i, g in enumerate(gone)],
     }
 
 
