@@ -63,6 +63,8 @@ class Dials:
     """Whether Redshift may answer from its result cache."""
     search_path: str | None = None
     """Every session's, where it is not the target's own."""
+    warm_up: bool | None = None
+    """Whether each template is sent once before the run; None: on Redshift."""
     act_as: str = "login"
     """Whose rights sessions have: the `login` user's, or the `captured` user's, which a superuser
     may take on."""

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from replay.denied import OWN_USERS, denial
 from replay.kind import READING
 from replay.offsets import Ints
 from replay.texts import Texts
@@ -40,7 +41,10 @@ class Marks:
         self._kind, self._template = coded(statements["kind"]), coded(statements["template_id"])
         self._row = row
         self._unsupported = unsupported
-        skip = _is(self._template, self._unsupported)
+        self._user = coded(statements["user"])
+        self._denied = self._denials(statements)
+        skip = _is(self._template, {*self._unsupported, *self._denied})
+        skip |= _is(self._user, OWN_USERS)
         if not writes:
             skip |= ~_is(self._kind, READING)
         if alone:
@@ -63,16 +67,36 @@ class Marks:
         self.of = marks[row].tobytes()
         """One byte a planned statement."""
 
+    def _denials(self, statements: pa.Table) -> dict[str, str]:
+        """Why templates are denied, by id; one text of each tells."""
+        codes, texts = self._template.indices.to_numpy(), Texts(statements)
+        first = np.full(len(self._template.dictionary), -1)
+        first[codes[::-1]] = np.arange(len(codes))[::-1]
+        ids = self._template.dictionary.to_pylist()
+        found = {
+            template: denial(texts[row][0].decode(errors="replace"))
+            for template, row in zip(ids, first.tolist(), strict=True)
+            if row >= 0
+        }
+        return {template: reason for template, reason in found.items() if reason}
+
     def reason(self, index: int) -> str:
         """Why a planned statement with the mark SKIP is not sent."""
         row = int(self._row[index])
-        if self._template[row].as_py() in self._unsupported:
+        template = self._template[row].as_py()
+        if template in self._unsupported:
             return "unsupported"
+        if self._user[row].as_py() in OWN_USERS:
+            return f"denied: user {self._user[row].as_py()}"
+        if template in self._denied:
+            return self._denied[template]
         kind = self._kind[row].as_py()
         return f"not drawn alone: {kind}" if kind in _OF_SESSIONS else f"may write: {kind}"
 
 
 def _is(column: pa.DictionaryArray, values: Collection[str]) -> npt.NDArray[np.bool_]:
-    of_words = np.array([word in values for word in column.dictionary.to_pylist()], np.bool_)
-    marked: npt.NDArray[np.bool_] = of_words[column.indices.to_numpy()]
+    # The last stands for null.
+    of_words = [*(word in values for word in column.dictionary.to_pylist()), False]
+    codes = column.indices.fill_null(len(of_words) - 1).to_numpy()
+    marked: npt.NDArray[np.bool_] = np.array(of_words, np.bool_)[codes]
     return marked

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from replay.artefact import read_json
@@ -181,6 +182,12 @@ class Workload:
     def templates(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Rows of templates.parquet, most time first."""
         return self._read("templates.parquet", TEMPLATES, columns)
+
+    def unsupported(self) -> frozenset[str]:
+        """Ids of templates that `prepare` could not bring to the target."""
+        templates = self.templates(["template_id", "coverage"])
+        chosen = templates.filter(pc.equal(templates["coverage"], "unsupported"))
+        return frozenset(chosen["template_id"].to_pylist())
 
     def _read(self, name: str, schema: pa.Schema, columns: Sequence[str] | None) -> pa.Table:
         path = self.path / name

@@ -161,16 +161,23 @@ def cost(
 
     The bill is Cost Explorer's, by the tag or service of [cost.baseline]: USD 0.01 a request.
     """
-    from reports.cost.verb import answer, draw
+    from reports.cost import verb
     from reports.render.cost import cost_text
 
     known = config or (Path("fourstep.toml") if Path("fourstep.toml").is_file() else None)
-    days = (since.date() if since else None, until.date() if until else None)
-    document = answer(runs, config=known, gates=gates, days=days, refresh=refresh)
+    first, last = (day.date() if day else None for day in (since, until))
+    if bool(runs) == bool(since or until):
+        raise UsageError("`cost` takes runs, or the days of a bill by `--from` and `--to`")
+    if len(runs) > 1:
+        document = verb.of_runs(runs, known, gates, refresh=refresh)
+    elif runs:
+        document = verb.of_run(runs[0], known, refresh=refresh)
+    else:
+        document = verb.of_bill(first, last, known, refresh=refresh)
     for warning in document["warnings"]:
         click.echo(f"warning: {warning}", err=True)
     if svg is not None:
-        draw(document, svg)
+        verb.draw(document, svg)
     print_json(document) if as_json else click.echo(cost_text(document))
 
 
@@ -199,13 +206,14 @@ def inspect(artefact: Path, svg: Path | None, as_json: bool) -> None:
 )
 @click.option("--size", type=click.Choice(["small", "medium", "large"]), default="medium")
 @click.option("--seconds", type=click.IntRange(min=3), default=20, help="of traffic on 1.0")
+@click.option("--redshift-like", is_flag=True, help="2.0 imitates Redshift, but for its speed")
 @json_option
-def demo(out: Path, size: str, seconds: int, as_json: bool) -> None:
+def demo(out: Path, size: str, seconds: int, redshift_like: bool, as_json: bool) -> None:
     """Show the whole way on an embedded 1.0 and 2.0: capture, prepare, run, report."""
     from reports.demo import run_demo
 
     results = sys.stderr if as_json else sys.stdout
-    page = run_demo(out, size=size, seconds=seconds, results=results)
+    page = run_demo(out, size=size, seconds=seconds, redshift_like=redshift_like, results=results)
     if as_json:
         print_json({"report": str(page)})
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TextIO
 
@@ -20,6 +21,7 @@ from replay.demo.data import SEED
 from replay.demo.drive import collect_log, drive_traffic
 from replay.demo.world import LOG_NAME, demo_server
 from replay.errors import ExitCode, FourstepError, UsageError
+from replay.redshift_like import RedshiftLike
 
 _MARK = ".fourstep-demo"
 _ACCEPTED = {
@@ -30,8 +32,12 @@ _ACCEPTED = {
 _FILES = Path(replay.demo.__file__).parent
 
 
-def run_demo(out: Path, *, size: str, seconds: int, results: TextIO) -> Path:
+def run_demo(
+    out: Path, *, size: str, seconds: int, redshift_like: bool = False, results: TextIO
+) -> Path:
     """Capture to report in `out`; returns the page. Steps print what they found to `results`.
+
+    `redshift_like` puts an imitation of Redshift before 2.0.
 
     Raises:
         UsageError: `out` holds something that no demo wrote.
@@ -45,12 +51,28 @@ def run_demo(out: Path, *, size: str, seconds: int, results: TextIO) -> Path:
     with demo_server("1.0", size) as server:
         drive_traffic(server, seconds=seconds, seed=SEED, size=size)
         collect_log(server, log / LOG_NAME)
-    host = f"embedded:2.0?size={size}"
     _step(results, ["capture", str(log), "-o", str(out / "captured")])
+    with ExitStack() as running:
+        host, dialect = f"embedded:2.0?size={size}", "postgres"
+        if redshift_like:
+            _say("2.0 is an imitation of Redshift on PostgreSQL: its times are not Redshift's")
+            backend = running.enter_context(demo_server("2.0", size))
+            imitation = running.enter_context(RedshiftLike(backend.url()))
+            host, dialect = imitation.url(user="analyst"), "redshift"
+        _ask_two(out, results, host=host, dialect=dialect)
+    page = out / "report" / "report.html"
+    if not page.is_file():
+        raise FourstepError("the demo's report was not written")
+    _say(f"done in {time.monotonic() - began_s:.0f} s")
+    return page
+
+
+def _ask_two(out: Path, results: TextIO, *, host: str, dialect: str) -> None:
+    """Prepare, replay and report: what needs 2.0."""
     _step(
         results,
         [
-            *["prepare", str(out / "captured"), "-o", str(out / "prepared")],
+            *["prepare", str(out / "captured"), "-o", str(out / "prepared"), "--write", dialect],
             *["--places", str(_FILES / "places.toml"), "--check", host],
         ],
     )
@@ -68,11 +90,6 @@ def run_demo(out: Path, *, size: str, seconds: int, results: TextIO) -> Path:
             *["--gates", str(_FILES / "gates.toml"), "--config", str(_FILES / "fourstep.toml")],
         ],
     )
-    page = out / "report" / "report.html"
-    if not page.is_file():
-        raise FourstepError("the demo's report was not written")
-    _say(f"done in {time.monotonic() - began_s:.0f} s")
-    return page
 
 
 def _make_room(out: Path) -> None:

@@ -24,6 +24,7 @@ from reports.load import SESSION_KINDS
 from reports.stats.estimate import Word
 
 SCHEMA_VERSION = 1
+_IMITATION = "2.0 was an imitation of Redshift on PostgreSQL: its times are not Redshift's"
 
 
 class Answer(StrEnum):
@@ -79,6 +80,9 @@ def decide(results: Sequence[GateResult]) -> tuple[Answer, str]:
 def give_verdict(case: Case, gates: Gates, results: Sequence[GateResult]) -> Verdict:
     """Decide, and gather the document."""
     decision, reason = decide(results)
+    if case.candidate.evidence.document["target"].get("imitation"):
+        # In the sentence itself: whoever shows anything of a verdict shows that.
+        reason = f"{reason}; {_IMITATION}"
     document = _document(case, gates, results, decision, reason)
     return Verdict(verdict=decision, reason=reason, gates=tuple(results), document=document)
 

@@ -171,9 +171,12 @@ def test_the_version_names_what_matters() -> None:
     assert all(word in text for word in ("fourstep", "locust", "psycopg", "python"))
 
 
-def test_the_demo_shows_the_whole_way_and_leaves_no_server(tmp_path: Path, home: Path) -> None:
+@pytest.mark.parametrize("more", [[], ["--redshift-like"]], ids=["PostgreSQL", "Redshift"])
+def test_the_demo_shows_the_whole_way_and_leaves_no_server(
+    more: list[str], tmp_path: Path, home: Path
+) -> None:
     out = tmp_path / "demo"
-    options = ("--size", "small", "--seconds", "5", "-o", out)
+    options = ("--size", "small", "--seconds", "5", "-o", str(out), *more)
     ended = fourstep("demo", *options, timeout_s=240, home=home)
     assert ended.returncode == 0, ended.stderr + ended.stdout
     for step in ("capture", "prepare", "run", "report"):
@@ -191,6 +194,8 @@ def test_the_demo_shows_the_whole_way_and_leaves_no_server(tmp_path: Path, home:
     assert verdict["ledger"]["planned"] == run.planned
     gates = {gate["id"]: gate["verdict"] for gate in verdict["gates"]}
     assert gates["new-errors"] == "pass"
+    assert ("an imitation of Redshift" in verdict["reason"]) is bool(more)
+    assert run.document["target"]["kind"] == ("redshift" if more else "postgresql")
     assert servers_in(home) == []
 
 

@@ -45,6 +45,9 @@ class State(StrEnum):
 
     IDLE = "idle"
     OPENING = "opening"
+    WARMING = "warming"
+    COOLING = "cooling"
+    """Interrupted while warming: statements in flight are being cancelled."""
     LOADING = "loading"
     PLAYING = "playing"
     DRAINING = "draining"
@@ -103,7 +106,9 @@ class Conductor:
                 opened.close()
                 return
             self.run = opened
-            opened.begin(workers=len(self.greeting.client_ids))
+            if not self._warm(opened):
+                self._fail("interrupted before the run began", ExitCode.INTERRUPTED)
+                return
             clocks = self.greeting.meet(opened.run_id, lambda: self.state is State.OPENING)
         except (FourstepError, OSError) as error:
             self._fail(describe(error), getattr(error, "exit_code", ExitCode.UNREADABLE))
@@ -114,6 +119,17 @@ class Conductor:
             return
         if self.state is State.OPENING:
             self._assign(opened, clocks)
+
+    def _warm(self, run: OpenRun) -> bool:
+        """Warm the target up and begin; False when that was interrupted."""
+        self._enter(State.WARMING)
+        run.warm(goes_on=lambda: self.state is State.WARMING, progress=self._progress)
+        self._progress.clear()
+        run.begin(workers=len(self.greeting.client_ids))
+        if self.state is not State.WARMING:
+            return False
+        self._enter(State.OPENING)
+        return True
 
     def _on_connect(self, *, client_id: str, **_: object) -> None:
         if len(self._crew) and self.state is not State.ENDED and client_id not in self._crew:
@@ -160,6 +176,9 @@ class Conductor:
 
     def stop(self, ended_by: str) -> None:
         """Drain and wait for the end, for callers that Locust will not call again."""
+        if self.state is State.WARMING:
+            self._enter(State.COOLING)
+            self._ended.wait()
         if self.state in (State.OPENING, State.LOADING):
             self._fail("stopped before the run began", ExitCode.INTERRUPTED)
         if self.state is State.PLAYING:
@@ -181,12 +200,14 @@ class Conductor:
 
     def _interrupt(self) -> None:
         """Ctrl-C or SIGTERM during a run: end cleanly the first time, at once the second."""
-        if self.state is State.DRAINING:
+        if self.state in (State.DRAINING, State.COOLING):
             logger.error("interrupted again: ending at once, samples up to now are kept")
             os._exit(ExitCode.INTERRUPTED)
         if self.state is State.CLOSING:
             self._patience.skip()
         logger.info("interrupted: nothing more is sent, statements in flight are cancelled")
+        if self.state is State.WARMING:
+            self._enter(State.COOLING)
         if self.state in (State.OPENING, State.LOADING):
             self._fail("interrupted before the run began", ExitCode.INTERRUPTED)
         self.drain("interrupted")

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import secrets
 from argparse import Namespace
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,7 +25,7 @@ from replay.errors import FourstepError, Unreadable, UsageError
 from replay.ingest.background import NOTES, Background, captured_loads_s, refuse_unwritable
 from replay.ingest.config import Ingest, read_ingest
 from replay.inside.patience import Patience
-from replay.plan import Plan, build_plan, write_plan
+from replay.plan import Plan, build_plan, find_plan, write_plan
 from replay.run import SCHEMA_VERSION, Ledger, Run, versions
 from replay.samples import RESERVES
 from replay.store import Prefix, fetch, is_remote, staged
@@ -34,6 +34,8 @@ from replay.swarm.labels import labels_of
 from replay.swarm.looking import Look
 from replay.swarm.options import dials_of
 from replay.swarm.settle import Settlement, settle
+from replay.swarm.warm_up import FILE as WARM_UP
+from replay.swarm.warm_up import warm_up
 from replay.target.embedded import EmbeddedServer, open_embedded
 from replay.target.target import Target, parse_target, probe_target, target_of
 from replay.timetable import Timetable, shard_of_sessions
@@ -69,6 +71,7 @@ class OpenRun:
     calibration: dict[str, Any] | None = None
     zero_at: datetime | None = None
     """When everything is counted from, by this machine's clock."""
+    warm_up: dict[str, Any] | None = None
 
     def assignment(self, *, shard: int, shards: int) -> dict[str, Any]:
         """What one worker must know; the rest it computes."""
@@ -93,6 +96,31 @@ class OpenRun:
         self._write(Ledger(planned=planned, unknown=planned), workers=[], ended_by=None)
         (self.path / "samples").mkdir(exist_ok=True)
         self._publish(["run.json"])
+
+    def warm(self, *, goes_on: Callable[[], bool], progress: Callable[[str], None]) -> None:
+        """Have the target see each template once where the dials want it; call before `begin`."""
+        wanted = self.dials.warm_up
+        if not (self.target.kind == "redshift" if wanted is None else wanted):
+            return
+        directory, session = Path(self.plan_files.name), dict(self.target.session)
+        if "query_group" in session:
+            # The server's own figures of the warm-up are not the run's either.
+            session["query_group"] += "w"
+        plan = in_thread(lambda: find_plan(directory, self.workload, self.dials))
+        self.warm_up = warm_up(
+            plan,
+            self.path,
+            target=replace(self.target, session=session),
+            statement_timeout_s=self.dials.statement_timeout_s,
+            unsupported=self.workload.unsupported(),
+            goes_on=goes_on,
+            progress=progress,
+        )
+        self._publish([WARM_UP])
+        told = "warm-up: %(templates)d templates, %(ok)d ok, %(error)d not, %(duration_us)d us"
+        logger.info(told, self.warm_up)
+        # What it took is not the run's.
+        self.started_at = datetime.now(UTC)
 
     def start_writer(self, zero_epoch_s: float) -> None:
         """Begin to load rows in the background, if this run shall."""
@@ -197,6 +225,7 @@ class OpenRun:
                 "ended_by": ended_by,
                 "timetable": _shape(self.plan.timetable, self.dials),
                 "calibration": self.calibration,
+                "warm_up": self.warm_up,
                 "workers": workers,
                 "variation": {
                     "mode": self.dials.vary,

@@ -73,6 +73,8 @@ _SWITCHES = (
     ("--writes", "also replay statements that may write; without it they are skipped and counted"),
     ("--loop", "begin the workload again and again until -t is over"),
     ("--digest", "record a digest of each answer's rows; costs microseconds a row on this side"),
+    ("--warm-up", "send each template once before the run, as on Redshift is always done"),
+    ("--cold", "send nothing before the run: measures compilation, too"),
     ("--dry-run", "say what would be replayed, and end"),
     ("--no-tables", "a line of progress instead of Locust's tables, as `fourstep run` has it"),
 )
@@ -157,6 +159,8 @@ def dials_of(options: Namespace) -> Dials:
     Raises:
         UsageError: one of them makes no sense.
     """
+    if options.warm_up and options.cold:
+        raise UsageError("`--warm-up` and `--cold` contradict each other", hint="leave one out")
     if options.loop and not options.run_time:
         raise UsageError("`--loop` needs an end", hint="say how long: -t 8h")
     return Dials(
@@ -182,6 +186,7 @@ def dials_of(options: Namespace) -> Dials:
         result_cache=options.result_cache,
         search_path=options.search_path or None,
         act_as=options.act_as,
+        warm_up=options.warm_up or (False if options.cold else None),
     )
 
 

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, cast
 import gevent
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from gevent.event import Event
 
 from replay.dials import Dials
@@ -236,15 +235,8 @@ def _load(data: Mapping[str, Any], stage: Path) -> _Shard:
         variation=Variation(
             statements, timetable, dials, dialect=str(workload.manifest["dialect"])
         ),
-        unsupported=_unsupported_templates(workload),
+        unsupported=workload.unsupported(),
         feed=Feed(timetable, statements, codes, len(groups)),
         labels=groups,
         target=target_of(data["url"], dials, run_id=data["run_id"]),
     )
-
-
-def _unsupported_templates(workload: Workload) -> frozenset[str]:
-    """Templates that `prepare` could not bring to the target."""
-    templates = workload.templates(["template_id", "coverage"])
-    chosen = templates.filter(pc.equal(templates["coverage"], "unsupported"))
-    return frozenset(chosen["template_id"].to_pylist())

@@ -223,6 +223,9 @@ def probe_target(target: Target) -> dict[str, Any]:
         facts["server_version"] = connection.info.server_version
         if target.address:
             facts["redshift_version"] = version_of(connection)
+            # Which a server of ours says of itself, see replay.redshift_like.
+            if connection.info.parameter_status("imitation"):
+                facts["imitation"] = True
     return facts
 
 

@@ -40,6 +40,7 @@ _QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 _LOST = "08006"
 _LOGIN_STATES = (
     ("too many", "53300"),
+    ("connection limit", "53300"),
     ("remaining connection slots", "53300"),
     ("starting up", "57P03"),
     ("shutting down", "57P03"),

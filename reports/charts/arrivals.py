@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -40,6 +39,4 @@ def draw_arrivals(document: Mapping[str, Any]) -> Figure:
 
 def write_arrivals(document: Mapping[str, Any], path: Path) -> None:
     """Write the figure as an SVG file of its own; the same workload gives the same bytes."""
-    figure = draw_arrivals(document)
-    with mpl.rc_context({"svg.hashsalt": "fourstep-arrivals", "svg.fonttype": "none"}):
-        figure.savefig(path, format="svg", bbox_inches="tight", metadata={"Date": None})
+    style.write_svg(draw_arrivals(document), path, name="arrivals")

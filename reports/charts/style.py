@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+from pathlib import Path
 from typing import Any, Final
 
 import matplotlib as mpl
@@ -101,6 +102,12 @@ def figure_to_svg(figure: Figure, *, name: str, description: str) -> str:
             metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
         )  # fmt: skip
     return _inline(buffer.getvalue(), name=name, description=description)
+
+
+def write_svg(figure: Figure, path: Path, *, name: str) -> None:
+    """Write a file of its own; the same figure gives the same bytes."""
+    with mpl.rc_context({"svg.hashsalt": f"fourstep-{name}", "svg.fonttype": "none"}):
+        figure.savefig(path, format="svg", bbox_inches="tight", metadata={"Date": None})
 
 
 def _inline(svg: str, *, name: str, description: str) -> str:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from replay.errors import UsageError
 from reports.cost.model import Cost, Figures
-from reports.cost.month import price_baseline, stages, volume
+from reports.cost.month import monthly_usage, price_baseline, stages, volume
 from reports.cost.place import Place, place_of_target, price_place
 from reports.cost.prices import Ask, Prices
-from reports.cost.section import Section, read_section
+from reports.cost.section import read_section
 from reports.cost.shares import shares
-from reports.cost.terms import HOURS_PER_MONTH
 from reports.cost.usage import NOT_READ, Usage, busy_seconds, read_usage
 from reports.load import Evidence
 
@@ -41,10 +41,24 @@ def estimate_cost(
     if section is None:
         return Cost(reason="not stated: no [cost] section in the configuration")
     prices = Prices(region=section.region, own=section.prices, ask=ask)
-    pricing = _Pricing(evidence=evidence, section=section, prices=prices)
-    baseline, candidate = price_baseline(section.baseline, prices), pricing.candidate(as_run)
+    stated, ran_on = section.candidate, place_of_target(evidence.document.get("target") or {})
+    statements, formula = volume(evidence, section)
+    used = _use_of(evidence, ran_on)
+
+    def month(place: Place) -> Figures:
+        usage = monthly_usage(used(place), place, evidence, statements)
+        if not place.sized or (place.serverless and usage.rpu_seconds is None):
+            return Figures(reason=f"the {'RPU-hours' if place.sized else 'size'} of 2.0")
+        return price_place(place, prices, usage)
+
+    # The size of a run may lack a price without being a mistake of the configuration.
+    by_run = ran_on.sized and (as_run or not stated.sized)
+    kept = stated.sized_as(ran_on)
+    candidate = _attempt(lambda: month(kept)) if by_run else month(stated)
+    baseline = price_baseline(section.baseline, prices)
     missing = [figures.reason for figures in (baseline, candidate) if figures.reason]
-    statements, formula = pricing.volume
+    sizes = ((size.name, month(stated.sized_as(size))) for size in section.choices)
+    choices = [{"name": name, **figures.as_json(), "note": ASSUMED} for name, figures in sizes]
     return Cost(
         baseline=baseline,
         candidate=candidate,
@@ -53,104 +67,50 @@ def estimate_cost(
         region=section.region,
         reason=f"not stated: {' and '.join(missing)}" if missing else None,
         more={
-            "run": pricing.run(),
+            "run": _run(evidence, kept, prices, used(kept)),
             "stages": stages(baseline, candidate),
-            "choices": pricing.choices(),
+            "choices": sorted(choices, key=lambda row: (row["usd"] is None, row["usd"])),
         },
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Pricing:
-    """One run and what it takes to price it in one size or another."""
+def _attempt(price: Callable[[], Figures]) -> Figures:
+    try:
+        return price()
+    except UsageError as error:
+        return Figures(reason=f"{error}; {error.hint}")
 
-    evidence: Evidence
-    section: Section
-    prices: Prices
 
-    @cached_property
-    def ran_on(self) -> Place:
-        return place_of_target(self.evidence.document.get("target") or {})
+def _use_of(evidence: Evidence, ran_on: Place) -> Callable[[Place], Usage]:
+    """What the run would have used of a place, busy for as long as it was."""
+    read = read_usage(evidence.run)
+    busy = cache(lambda: busy_seconds(evidence.run))
 
-    @cached_property
-    def volume(self) -> tuple[float | None, str]:
-        return volume(self.evidence, self.section)
-
-    @cached_property
-    def read(self) -> Usage:
-        return read_usage(self.evidence.run)
-
-    @cached_property
-    def busy_s(self) -> float:
-        return busy_seconds(self.evidence.run)
-
-    def usage(self, place: Place) -> Usage:
-        """What the run would have used of `place`, busy for as long as it was."""
-        read, rpu, ran_rpu = self.read, place.rpu, self.ran_on.rpu
-        charged, basis = read.rpu_seconds, read.basis
+    def used(place: Place) -> Usage:
+        charged, rpu = read.rpu_seconds, place.rpu
         if charged is None and rpu:
-            busy = f"{self.busy_s:,.0f} s with a statement under way × {rpu:g} RPU"
-            charged, basis = self.busy_s * rpu, f"reckoned: {busy}; {NOT_READ}"
-        elif charged is not None and rpu and ran_rpu and rpu != ran_rpu:
-            charged, basis = charged * rpu / ran_rpu, f"{basis} × {rpu:g}/{ran_rpu:g} RPU"
-        return replace(read, rpu_seconds=charged, basis=basis)
+            words = f"{busy():,.0f} s with a statement under way × {rpu:g} RPU"
+            basis = f"reckoned: {words}; {NOT_READ}"
+            return replace(read, rpu_seconds=busy() * rpu, basis=basis, reckoned=True)
+        if charged is not None and rpu and ran_on.rpu and rpu != ran_on.rpu:
+            basis = f"{read.basis} × {rpu:g}/{ran_on.rpu:g} RPU"
+            return replace(read, rpu_seconds=charged * rpu / ran_on.rpu, basis=basis)
+        return read
 
-    def candidate(self, as_run: bool) -> Figures:
-        """2.0's month. The size of a run may lack a price without being a mistake."""
-        stated = self.section.candidate
-        if not self.ran_on.sized or (stated.sized and not as_run):
-            return self.month(stated)
-        try:
-            return self.month(stated.sized_as(self.ran_on))
-        except UsageError as error:
-            return Figures(reason=f"{error}; {error.hint}")
+    return used
 
-    def month(self, place: Place) -> Figures:
-        """A month of a place: use as stated, else the run's in proportion to statements."""
-        ended = ~self.evidence.is_status("skipped", "cancelled", "unknown")
-        monthly, statements = self.volume[0], int(ended.sum())
-        used = Usage()
-        if monthly and statements and place.sized:
-            used = self.usage(place).times(monthly / statements)
-        if self.read.rpu_seconds is None and used.rpu_seconds:
-            # Reckoned use is of the base capacity, which is not there longer than the month.
-            most = place.rpu * HOURS_PER_MONTH * 3600
-            used = replace(used, rpu_seconds=min(used.rpu_seconds, most))
-        if place.rpu_hours_per_month is not None:
-            stated_s = place.rpu_hours_per_month * 3600
-            used = replace(used, rpu_seconds=stated_s, basis="as stated")
-        if not place.sized or (place.serverless and used.rpu_seconds is None):
-            return Figures(reason=f"the {'RPU-hours' if place.sized else 'size'} of 2.0")
-        return price_place(place, self.prices, used)
 
-    def run(self) -> dict[str, Any]:
-        """The run itself: its cost and shares, or why they are not known."""
-        stated, ran_on = self.section.candidate, self.ran_on
-        place = stated.sized_as(ran_on) if ran_on.sized else stated
-        used, document, hours = self.usage(place), self.evidence.document, 0.0
-        if not place.sized or (place.serverless and used.rpu_seconds is None):
-            return {"usd": None, "reason": "not stated: what the run ran on"}
-        if document.get("ended_at"):
-            first, last = (datetime.fromisoformat(document[k]) for k in ("started_at", "ended_at"))
-            hours = (last - first).total_seconds() / 3600
-        hours = hours or self.evidence.length_us / 3600e6
-        try:
-            figures = price_place(place, self.prices, used, run_hours=hours)
-        except UsageError as error:
-            return {"usd": None, "reason": str(error)}
-        as_if = f"the run's target states no size: priced as if it were {place.name}"
-        warnings = [None if ran_on.sized else as_if, used.warning]
-        return {
-            "place": place.name,
-            "warnings": [warning for warning in warnings if warning],
-            **figures.as_json(),
-            **shares(self.evidence.run, self.evidence.workload, usd=figures.usd or 0),
-        }
-
-    def choices(self) -> list[dict[str, Any]]:
-        """The same run priced in other sizes, the cheapest first."""
-        rows = []
-        for size in self.section.choices:
-            figures = self.month(self.section.candidate.sized_as(size))
-            rows.append({"name": size.name, **figures.as_json(), "note": ASSUMED})
-        return sorted(rows, key=lambda row: (row["usd"] is None, row["usd"]))
+def _run(evidence: Evidence, place: Place, prices: Prices, usage: Usage) -> dict[str, Any]:
+    """The run itself: its cost and shares, or why they are not known."""
+    if not place.sized:
+        return {"usd": None, "reason": "not known: its target states no size"}
+    document, hours = evidence.document, evidence.length_us / 3600e6
+    if document.get("ended_at"):
+        first, last = (datetime.fromisoformat(document[k]) for k in ("started_at", "ended_at"))
+        hours = (last - first).total_seconds() / 3600 or hours
+    figures = _attempt(lambda: price_place(place, prices, usage, run_hours=hours))
+    if figures.usd is None:
+        return {"usd": None, "reason": f"not known: {figures.reason}"}
+    warnings = [usage.warning] if usage.warning else []
+    shared = shares(evidence.run, evidence.workload, usd=figures.usd)
+    return {"place": place.name, "warnings": warnings, **figures.as_json(), **shared}

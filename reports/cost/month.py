@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from reports.cost import terms
 from reports.cost.bill import kept_bill
 from reports.cost.model import Figures, Part
+from reports.cost.place import Place
 from reports.cost.prices import Prices
 from reports.cost.section import Baseline, Section
+from reports.cost.usage import Usage
 from reports.load import Evidence
 
 
@@ -32,6 +35,22 @@ def volume(evidence: Evidence, section: Section) -> tuple[float | None, str]:
     return monthly, formula
 
 
+def monthly_usage(
+    usage: Usage, place: Place, evidence: Evidence, statements: float | None
+) -> Usage:
+    """A month's use: RPU-hours as stated, else the run's use in proportion to `statements`."""
+    ended = int((~evidence.is_status("skipped", "cancelled", "unknown")).sum())
+    month = usage.times(statements / ended) if statements and ended else Usage()
+    if place.rpu_hours_per_month is not None:
+        stated_s = place.rpu_hours_per_month * 3600
+        return replace(month, rpu_seconds=stated_s, basis="as stated")
+    if month.reckoned and month.rpu_seconds:
+        # Reckoned use is of the base capacity, which is not there longer than the month.
+        most = place.rpu * terms.HOURS_PER_MONTH * 3600
+        return replace(month, rpu_seconds=min(month.rpu_seconds, most))
+    return month
+
+
 def price_baseline(baseline: Baseline, prices: Prices) -> Figures:
     """1.0's month: as stated, by the list price of its machines, or by its bill.
 
@@ -43,18 +62,12 @@ def price_baseline(baseline: Baseline, prices: Prices) -> Figures:
         return Figures(parts=(part,))
     if baseline.bill is not None:
         return kept_bill(baseline.bill)
-    parts = (
-        terms.priced(
-            f"{kind} instances",
-            prices.find("ec2_hour", kind),
-            (count, "instances"),
-            (baseline.hours_per_month, "h"),
-            note="Linux, on demand; disks and traffic are not in it",
-        )
-        for kind, count in baseline.instances.items()
-    )
-    found = tuple(parts)
-    return Figures(parts=found) if found else Figures(reason="the cost of 1.0")
+    note, hours = "Linux, on demand; without disks and traffic", (terms.HOURS_PER_MONTH, "h")
+    parts = []
+    for kind, count in baseline.instances.items():
+        price, many = prices.find("ec2_hour", kind), (count, "instances")
+        parts.append(terms.priced(f"{kind} instances", price, many, hours, note=note))
+    return Figures(parts=tuple(parts), reason=None if parts else "the cost of 1.0")
 
 
 def stages(baseline: Figures, candidate: Figures) -> list[dict[str, Any]]:

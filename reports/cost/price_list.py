@@ -8,14 +8,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from replay.aws import client, reaching
 from replay.errors import UsageError
 from reports import format as fmt
-from reports.cost.model import Price
-from reports.cost.prices import UNITS
 
 _LISTED = {
     "redshift_node_hour": ("AmazonRedshift", "Node:{}", "hrs"),
@@ -29,12 +26,8 @@ _LISTED = {
 }
 """Service, usage type without its region, and unit."""
 
-_LINUX = {
-    "operatingSystem": "Linux",
-    "tenancy": "Shared",
-    "capacitystatus": "Used",
-    "preInstalledSw": "NA",
-}
+_LINUX = {"operatingSystem": "Linux", "tenancy": "Shared", "capacitystatus": "Used",
+          "preInstalledSw": "NA"}  # fmt: skip
 _REGION = re.compile(r"^[A-Z]{2,5}\d?-")
 """What usage types begin with outside us-east-1: `EU-`, `APN1-`."""
 
@@ -45,8 +38,8 @@ class PriceList:
     def __init__(self) -> None:
         self._read: dict[tuple[str, ...], list[dict[str, Any]]] = {}
 
-    def price(self, kind: str, name: str, region: str) -> Price:
-        """The list price of `name`; for a reserved node `ra3.4xlarge 1yr No Upfront`.
+    def price(self, kind: str, name: str, region: str) -> float:
+        """USD of `name` by the list; for a reserved node `ra3.4xlarge 1yr No Upfront`.
 
         Raises:
             UsageError: no price, or several; lists what was seen.
@@ -62,14 +55,14 @@ class PriceList:
                 rates = _reserved(product["terms"], term) if term else _on_demand(product["terms"])
                 seen |= {(usd, per): f"{usage} USD {usd:g} per {per}" for usd, per in rates if usd}
         if len(seen) == 1 and (found := next(iter(seen)))[1] == unit:
-            date = str(datetime.now(UTC).date())
-            return Price(usd=found[0], unit=UNITS[kind], source="Price List API", date=date)
+            return found[0]
         kin = {usage for usage in usages if wanted.partition(":")[0] in usage} or usages
         shown = sorted(seen.values()) or sorted(kin)
         more = f" and {len(shown) - 12} more" if len(shown) > 12 else ""
         raise UsageError(
             f"the Price List has {fmt.plural(len(seen), 'price') if seen else 'no price'} of "
-            f"`{name}` ({kind}, {wanted}, per {unit}) in `{region}`; it has {', '.join(shown[:12]) or 'nothing'}{more}",
+            f"`{name}` ({kind}, {wanted}, per {unit}) in `{region}`; "
+            f"it has {', '.join(shown[:12]) or 'nothing'}{more}",
             hint="check the name and `region`, or state the price in a file of your own, see "
             "docs/cost.md",
         )
@@ -99,15 +92,11 @@ def _on_demand(terms: Mapping[str, Any]) -> Iterator[tuple[float, str]]:
 def _reserved(terms: Mapping[str, Any], term: str) -> Iterator[tuple[float, str]]:
     """USD an hour of each reservation of that `term`, what is paid upfront spread over it."""
     for offer in terms.get("Reserved", {}).values():
-        said = offer["termAttributes"]
-        if f"{said.get('LeaseContractLength')} {said.get('PurchaseOption')}" == term:
-            hours = 8760 * int(said["LeaseContractLength"].removesuffix("yr"))
-            rates = offer["priceDimensions"].values()
-            yield (
-                sum(
-                    float(rate["pricePerUnit"].get("USD", 0))
-                    / (hours if rate["unit"] == "Quantity" else 1)
-                    for rate in rates
-                ),
-                "hrs",
-            )
+        length, option = (offer["termAttributes"].get(key) for key in _TERM)
+        if f"{length} {option}" == term:
+            hours = {"Quantity": 8760 * int(length.removesuffix("yr"))}
+            rates = [(r["pricePerUnit"], r["unit"]) for r in offer["priceDimensions"].values()]
+            yield sum(float(usd.get("USD", 0)) / hours.get(per, 1) for usd, per in rates), "hrs"
+
+
+_TERM = ("LeaseContractLength", "PurchaseOption")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.resources
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,8 @@ UNITS = {
 ANY = "*"
 """The entry of a table for whatever has none of its own."""
 
-Ask = Callable[[str, str, str], Price]
-"""Fetches the price of a kind, a name and a region; see reports.cost.price_list."""
+Ask = Callable[[str, str, str], float]
+"""Fetches the USD of a kind, a name and a region; see reports.cost.price_list."""
 
 
 def kept_path(name: str) -> Path:
@@ -53,17 +53,15 @@ class Prices:
         self._region, self._ask = region, ask
         self._own = {} if own is None else _read(read_toml(own), own, "own prices")
         self._path = kept_path(f"prices-{region}.json")
-        self._fetched: dict[str, dict[str, Price]] = {}
-        with suppress(OSError, ValueError, UsageError):
-            document = json.loads(self._path.read_text(encoding="utf-8"))
-            self._fetched = _read(document, self._path)
+        self._fetched: dict[str, Any] = {}
+        with suppress(OSError, ValueError, TypeError):
+            self._fetched = dict(json.loads(self._path.read_text(encoding="utf-8")))
         shipped = importlib.resources.files("reports") / "prices.toml"
         with importlib.resources.as_file(shipped) as path:
             document = read_toml(path)
             self._bundled = _read(document, path, "bundled table")
         if document["region"] != region:
-            kind = "cost_explorer_request"
-            self._bundled = {kind: self._bundled[kind]}
+            self._bundled = {}
 
     def find(self, kind: str, name: str) -> Price:
         """The price of `name`, such as the node type `ra3.4xlarge`.
@@ -72,13 +70,14 @@ class Prices:
             UsageError: nobody knows it, or the Price List's answer is missing or ambiguous.
             Unreachable: the Price List did not answer.
         """
-        layers = (self._own, self._fetched, self._bundled)
         if self._ask is not None and not self._own.get(kind, {}).keys() & {name, ANY}:
-            price = self._ask(kind, name, self._region)
-            self._fetched.setdefault(kind, {})[name] = price
+            usd = self._ask(kind, name, self._region)
+            row = {"usd": usd, "source": "Price List API", "date": str(datetime.now(UTC).date())}
+            self._fetched.setdefault(kind, {})[name] = row
             self._path.parent.mkdir(parents=True, exist_ok=True)
             # At once: what was fetched serves the next report, whatever this one comes to.
-            write_json(self._path, {k: _as_rows(v) for k, v in self._fetched.items()})
+            write_json(self._path, self._fetched)
+        layers = (self._own, _read(self._fetched, self._path), self._bundled)
         for entries in (layer.get(kind, {}) for layer in layers):
             if name in entries or ANY in entries:
                 return entries[name if name in entries else ANY]
@@ -89,11 +88,6 @@ class Prices:
             hint="`fourstep cost RUN --refresh-prices` asks the Price List; or state it in a file "
             "of your own, see docs/cost.md",
         )
-
-
-def _as_rows(entries: Mapping[str, Price]) -> dict[str, dict[str, Any]]:
-    rows = {name: asdict(price) for name, price in entries.items()}
-    return {name: {k: v for k, v in row.items() if k != "unit"} for name, row in rows.items()}
 
 
 def _read(document: dict[str, Any], path: Path, origin: str = "") -> dict[str, dict[str, Price]]:

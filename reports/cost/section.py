@@ -9,7 +9,6 @@ from typing import Any
 
 from replay.problems import Table, read_toml, settle
 from reports.cost.place import Place
-from reports.cost.terms import HOURS_PER_MONTH
 
 _TEXTS = ("node_type", "reserved")
 _WAYS = ("monthly", "tag", "service", "instances")
@@ -17,16 +16,12 @@ _WAYS = ("monthly", "tag", "service", "instances")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
-    """What says what 1.0 costs: a stated month, a bill's tag or service, or EC2 instances.
-
-    `bill` is a tag's key and value, or SERVICE and its name.
-    """
+    """What says what 1.0 costs; `bill` is a tag's key and value, or SERVICE and its name."""
 
     monthly: float | None = None
     note: str = "no note given"
     bill: tuple[str, str] | None = None
     instances: Mapping[str, float] = field(default_factory=dict)
-    hours_per_month: float = HOURS_PER_MONTH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +80,6 @@ def _baseline(table: Table) -> Baseline:
         note=str(table.value("note", "no note given")),
         bill=bill,
         instances={kind: rows.number(kind) for kind in rows.content},
-        hours_per_month=table.number("hours_per_month", HOURS_PER_MONTH),
     )
     table.close()
     return baseline

@@ -10,6 +10,7 @@ import pytest
 
 from replay.errors import ExitCode, UsageError
 from replay.workload import Workload
+from reports.render.terminal import render_terminal
 from reports.report import write_report
 from reports.verdict import Answer, Verdict
 from tests.reports.synthetic import Plan, write_both, write_run, write_workload
@@ -43,6 +44,24 @@ def test_the_same_system_twice_is_go(tmp_path: Path) -> None:
     verdict = _compare(tmp_path, Plan(slowdown=0.97), RATIO, ERRORS)
     assert (verdict.verdict, verdict.exit_code) == (Answer.GO, ExitCode.DONE), verdict.reason
     assert "2 blocking gates pass" in verdict.reason
+
+
+def test_every_view_of_a_run_on_an_imitation_says_so(tmp_path: Path) -> None:
+    plan = Plan(slowdown=0.97)
+    run = write_run(tmp_path / "two", write_workload(tmp_path / "workload", plan), plan)
+    document = json.loads((run / "run.json").read_text())
+    document["target"] |= {"kind": "redshift", "imitation": True}
+    (run / "run.json").write_text(json.dumps(document))
+    out = tmp_path / "out"
+    verdict = write_report(run, gates=_gates(tmp_path, RATIO), out=out)
+    words = "2.0 was an imitation of Redshift on PostgreSQL: its times are not Redshift"
+    assert words in verdict.document["reason"]
+    terminal = render_terminal(verdict.document, page="report.html", width=80, colour=False)
+    assert words in " ".join(terminal.split())
+    assert words in (out / "summary.md").read_text()
+    page = (out / "report.html").read_text()
+    assert words in page
+    assert "on an imitation of redshift" in page
 
 
 def test_a_system_clearly_slower_is_no_go(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from replay.errors import UsageError
 from reports.cli import fourstep
-from reports.cost.verb import answer
+from reports.cost.verb import of_run
 from reports.render.cost import cost_text
 from tests.reports.cost.price_list_server import price_list, product
 from tests.reports.synthetic import Plan, write_both
@@ -135,8 +135,7 @@ def test_refreshed_prices_are_asked_for_and_said(
 
 def test_a_bill_is_fetched_and_then_used(runs: dict[str, Path], aws: None, aws_url: str) -> None:
     Path("fourstep.toml").write_text("[cost.baseline]\ntag = 'app=reporting'\n")
-    before = answer([runs["small"]], config=Path("fourstep.toml"), gates=None,
-                    days=(None, None), refresh=False)  # fmt: skip
+    before = of_run(runs["small"], Path("fourstep.toml"), refresh=False)  # fmt: skip
     assert "its bill was not fetched" in before["warnings"][-1]
     groups = [{"Keys": ["EC2"], "Metrics": {"AmortizedCost": {"Amount": "24", "Unit": "USD"}}}]
     page = {"ResultsByTime": [{"Total": {}, "Groups": groups, "Estimated": False}]}
@@ -166,7 +165,7 @@ def test_what_makes_no_sense_is_refused(arguments: list[str], said: str) -> None
 
 def test_an_unstated_cost_says_so_and_is_not_drawn(runs: dict[str, Path]) -> None:
     Path("fourstep.toml").write_text("")
-    document = answer([runs["small"]], config=None, gates=None, days=(None, None), refresh=False)
+    document = of_run(runs["small"], None, refresh=False)
     assert document["warnings"] == ["not stated: no [cost] section in the configuration"]
     assert "A month" in cost_text(document)
     with pytest.raises(UsageError, match="not known"):
