@@ -254,10 +254,11 @@ class Conductor:
         worker = self._sender(msg, data)
         if data is None or worker is None:
             return
-        if self.state is State.PLAYING:
-            # One that quits before it is done, say on SIGTERM, is lost, though its samples are not.
-            self._notice_lost()
         worker.done = data
+        if data["left"] and self.state is State.PLAYING:
+            # It is lost, say on SIGTERM, though its samples are not.
+            worker.lost = True
+            self._lose(worker)
         if data["failure"]:
             self.drain("disk-full")
 
@@ -283,9 +284,12 @@ class Conductor:
         if clients is None:
             return
         for worker in self._crew.notice_lost(clients):
-            logger.error("worker w%d is lost", worker.shard)
-            if self._options.on_worker_loss == "fail":
-                self.drain("worker-lost")
+            self._lose(worker)
+
+    def _lose(self, worker: Worker) -> None:
+        logger.error("worker w%d is lost", worker.shard)
+        if self._options.on_worker_loss == "fail":
+            self.drain("worker-lost")
 
     def _close(self) -> None:
         assert self.run is not None

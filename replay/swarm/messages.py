@@ -29,7 +29,8 @@ DRAIN = "fourstep_drain"
 LIVE = "fourstep_live"
 """worker → master, once a second: `run_id, shard, due, in_flight, open_sessions, counts`"""
 DONE = "fourstep_done"
-"""worker → master: `run_id, shard` and the fields of `workers` in run.json"""
+"""worker → master: `run_id, shard`, the fields of `workers` in run.json, and `left`: it ends
+because somebody ended it, not the run"""
 
 Check = Callable[[Any], bool]
 
@@ -102,6 +103,7 @@ _FIELDS: dict[str, dict[str, Check]] = {
         **dict.fromkeys(("max_lag_us", "starved_p99_us", "starved_max_us"), _perhaps(_count)),
         "cpu_p95": _perhaps(_number),
         "failure": _perhaps(_text),
+        "left": lambda value: value in (None, False, True),
     },
 }
 

@@ -44,6 +44,8 @@ logger = logging.getLogger(__name__)
 
 SILENCE_S = 10
 """A master that answers no heartbeat for this long is gone; Locust itself would wait a minute."""
+_LAST_WORDS_S = 15
+"""For who has to go, to say what was recorded."""
 
 
 class Player:
@@ -61,8 +63,11 @@ class Player:
         self._stage = Path()
         self._run_dir = ""
         self._silent_s = 0
+        self._left = False
         if separate:
             environment.events.heartbeat_received.add_listener(self._on_heartbeat)
+            # Heard before Locust's own listener, which tells the master that we are gone.
+            environment.events.quitting.add_listener(self._on_quitting)
             gevent.spawn(self._watch_master)
         self._runner.register_message(messages.PING, self._on_ping)
         self._runner.register_message(messages.ASSIGN, self._on_assign)
@@ -143,6 +148,13 @@ class Player:
         if data is not None and data["run_id"] == self._run_id and self.engine is not None:
             self.engine.drain(grace_s=data["grace_s"])
 
+    def _on_quitting(self, **_: object) -> None:
+        """SIGTERM: what was recorded is told before we go, or it would count as unknown."""
+        if self.playing:
+            self._left = True
+            self.stop(grace_s=0)
+            self._ended.wait(timeout=_LAST_WORDS_S)
+
     def _on_heartbeat(self, **_: object) -> None:
         self._silent_s = 0
 
@@ -188,6 +200,7 @@ class Player:
                 "starved_max_us": strain.starved_max_us,
                 **told,
                 "failure": failure,
+                "left": self._left,
             },
         )
         self._ended.set()
