@@ -176,8 +176,8 @@ def test_the_demo_shows_the_whole_way_and_leaves_no_server(
     more: list[str], tmp_path: Path, home: Path
 ) -> None:
     out = tmp_path / "demo"
-    options = ("--size", "small", "--seconds", "5", "-o", str(out), *more)
-    ended = fourstep("demo", *options, timeout_s=240, home=home)
+    options = ("--size", "small", "--seconds", "5", "-o", out)
+    ended = fourstep("demo", *options, *more, timeout_s=240, home=home)
     assert ended.returncode == 0, ended.stderr + ended.stdout
     for step in ("capture", "prepare", "run", "report"):
         assert f"$ fourstep {step} " in ended.stderr

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import resource
 import sys
+import threading
 from dataclasses import fields
 
 import psycopg
@@ -21,16 +23,28 @@ async def _serve(backend: str, behaviour: Behaviour) -> None:
     server = Server(backend, behaviour)
     try:
         port = await server.open()
-    except (OSError, psycopg.Error) as error:
+    except (OSError, OverflowError, psycopg.Error) as error:
         raise Unreachable("the stand-in cannot serve") from error
     print(f"listening on 127.0.0.1:{port}", flush=True)
-    loop = asyncio.get_running_loop()
-    while line := await loop.run_in_executor(None, sys.stdin.readline):
+    lines: asyncio.Queue[bytes] = asyncio.Queue()
+    arguments = (asyncio.get_running_loop(), lines)
+    # A daemon, for Ctrl-C must not wait for a line.
+    threading.Thread(target=_pass_on_input, args=arguments, daemon=True).start()
+    while line := await lines.get():
         try:
-            await server.control(line)
+            await server.control(line.decode())
             print("ok", flush=True)
         except ValueError as error:
             print(f"error: {error}", flush=True)
+
+
+def _pass_on_input(loop: asyncio.AbstractEventLoop, lines: asyncio.Queue[bytes]) -> None:
+    """Standard input, whatever it is, line by line; an empty one is its end."""
+    chunk = b"?"
+    while chunk:
+        chunk = os.read(0, 4_096)
+        for line in chunk.splitlines() or [b""]:
+            loop.call_soon_threadsafe(lines.put_nowait, line)
 
 
 def main() -> int:

@@ -192,6 +192,16 @@ def test_one_that_cannot_start_says_why(backend: str) -> None:
         pass
 
 
+def test_as_a_command_it_takes_lines_and_ends_with_its_input(backend: str) -> None:
+    command = [sys.executable, "-m", "replay.redshift_like", backend, "--slots", "2"]
+    ended = subprocess.run(
+        command, input="slots 9\nslots many\n", capture_output=True, text=True, check=False
+    )
+    first, *answers = ended.stdout.splitlines()
+    assert first.startswith("listening on 127.0.0.1:")
+    assert (ended.returncode, answers[0], answers[1][:6]) == (0, "ok", "error:")
+
+
 def test_it_ends_with_whoever_started_it(backend: str, tmp_path: Path) -> None:
     owner = (
         "import sys, os\n"
