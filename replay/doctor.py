@@ -64,15 +64,20 @@ class _Patient:
 
     url: str
     peak: int | None = None
-    target: Target = field(default_factory=lambda: Target(kind="null"))
+    target: Target = field(init=False)
     described: Described | None = None
-    _session: psycopg.Connection | None = None
+    session: psycopg.Connection = field(init=False)
 
     @property
-    def session(self) -> psycopg.Connection:
-        if self._session is None:
-            raise Unreachable("there is no connection")
-        return self._session
+    def told(self) -> Described:
+        """AWS's word.
+
+        Raises:
+            Unreachable: there is none.
+        """
+        if self.described is None:
+            raise Unreachable("AWS was not asked, or does not tell")
+        return self.described
 
     def one(self, sql: str) -> Any:  # noqa: ANN401  SQL's
         """The first value of an answer; None without a row."""
@@ -81,18 +86,12 @@ class _Patient:
 
     def aws(self, call: str, serverless: str, **asked: Any) -> dict[str, Any]:  # noqa: ANN401
         """A call about the cluster, or the other one about the workgroup with `asked`."""
-        address = self.target.address
-        if address is None or self.described is None:
-            raise Unreachable("AWS was not asked about this host")
-        if address.cluster is not None:
-            service, asked = "redshift", {"ClusterIdentifier": address.cluster}
+        facts = self.told.facts
+        if "cluster" in facts:
+            service, asked = "redshift", {"ClusterIdentifier": facts["cluster"]}
         else:
             service, call = "redshift-serverless", serverless
-        return ask(service, call, subject=call, region=address.region, **asked)
-
-    def close(self) -> None:
-        if self._session is not None:
-            self._session.close()
+        return ask(service, call, subject=call, region=facts["region"], **asked)
 
 
 Look = Callable[[_Patient], Answer]
@@ -112,16 +111,14 @@ def examine(url: str | None, *, workload: Path | None, scale: float) -> Iterator
     yield from _look(_MACHINE, patient)
     if url is None:
         return
-    try:
-        reached = list(_look(_REACH, patient))
-        yield from reached
-        if reached[0].state != "ok" or patient.target.kind == "null":
-            return
+    reached = list(_look(_REACH, patient))
+    yield from reached
+    if reached[0].state != "ok" or patient.target.kind == "null":
+        return
+    with patient.session:
         yield from _look(_SERVER, patient)
         if patient.target.kind == "redshift":
             yield from _look(_REDSHIFT, patient)
-    finally:
-        patient.close()
 
 
 def as_text(findings: Sequence[Finding]) -> str:
@@ -141,7 +138,8 @@ def _look(checks: Mapping[str, tuple[Look, str]], patient: _Patient) -> Iterator
         except UsageError:
             raise
         except (psycopg.Error, FourstepError, OSError) as error:
-            well, found = (False if check in _REACH else None), str(error).partition("\n")[0]
+            well, causes = (False if check in _REACH else None), (error, error.__cause__)
+            found = "; ".join(str(each).strip().partition("\n")[0] for each in causes if each)
             remedy = getattr(error, "hint", None) or remedy
         state = {True: "ok", False: "fail", None: "unknown"}[well]
         yield Finding(check=check, state=state, found=found, remedy=None if well else remedy)
@@ -162,7 +160,7 @@ def _reached(patient: _Patient) -> Answer:
             patient.described = describe(address)
         if patient.described is not None:
             refuse_unsteady(patient.described.facts)
-    patient._session = log_in(patient.target)
+    patient.session = log_in(patient.target)
     return True, f"{patient.target.host}, as `{patient.session.info.user}`"
 
 
@@ -217,9 +215,8 @@ def _views(patient: _Patient) -> Answer:
 
 
 def _size(patient: _Patient) -> Answer:
-    facts = patient.described.facts if patient.described else {}
-    told = [f"{name} {value}" for name, value in facts.items() if value is not None]
-    return bool(told) or None, ", ".join(told) or "AWS was not asked, or does not tell"
+    facts = patient.told.facts
+    return True, ", ".join(f"{name} {value}" for name, value in facts.items() if value is not None)
 
 
 def _result_cache(patient: _Patient) -> Answer:
@@ -246,24 +243,20 @@ def _queues(patient: _Patient) -> Answer:
 
 
 def _loaded(patient: _Patient) -> Answer:
-    if patient.described is None:
-        return None, "AWS was not asked, or does not tell"
-    status = patient.described.told.get("RestoreStatus") or {}
+    status = patient.told.told.get("RestoreStatus") or {}
     done = status.get("Status", "completed")
     return done == "completed", f"restore from a snapshot: {done}"
 
 
 def _audit(patient: _Patient) -> Answer:
-    told = patient.described.told if patient.described else {}
-    namespace = told.get("namespaceName")
+    namespace = patient.told.told.get("namespaceName")
     found = patient.aws("describe_logging_status", "get_namespace", namespaceName=namespace)
     on = found.get("LoggingEnabled") or (found.get("namespace") or {}).get("logExports")
     return bool(on), "on" if on else "off"
 
 
 def _limits(patient: _Patient) -> Answer:
-    told = patient.described.told if patient.described else {}
-    arn = told.get("workgroupArn")
+    arn = patient.told.told.get("workgroupArn")
     found = patient.aws("describe_usage_limits", "list_usage_limits", resourceArn=arn)
     limits = found.get("UsageLimits") or found.get("usageLimits") or []
     return bool(limits), f"{len(limits)} set"
@@ -286,7 +279,7 @@ _SERVER: dict[str, tuple[Look, str]] = {
     "version": (lambda patient: (True, str(patient.one("SELECT version()"))), ""),
     "TLS": (_tls, "add ?sslmode=verify-full, and sslrootcert=system or a file"),
     "read only": (_read_only, "replay as a user with SELECT alone"),
-    "no superuser": (_not_superuser, "replay as an ordinary user; --act-as captured needs this"),
+    "no superuser": (_not_superuser, "replay as an ordinary user, unless for --act-as captured"),
     "backend pid": (_backend, "a proxy in between hides it: connect to the server itself"),
     "clock": (_clock, "synchronise this machine's clock (NTP)"),
     "connections": (_connections, "lower --scale, or replay a shorter window"),

@@ -15,7 +15,7 @@ from replay.doctor import Finding, examine
 from replay.redshift_like import Behaviour, RedshiftLike
 from replay.target.embedded import EmbeddedServer
 from tests.locusts import ports, replay
-from tests.redshift_api import RedshiftApi, cluster
+from tests.redshift_api import RedshiftApi, cluster, workgroup
 from tests.replay.planned import write_workload
 from tests.replay.redshift_like.conftest import embedded, new_database
 
@@ -144,3 +144,26 @@ def test_a_cluster_that_is_paused_is_a_patient_that_cannot_be_reached(
     assert list(found)[-1] == "reachable"
     assert found["reachable"].state == "fail"
     assert "aws redshift resume-cluster" in str(found["reachable"].remedy)
+
+
+def test_the_doctor_asks_serverlesss_own_api_about_a_workgroup(
+    server: RedshiftLike, grants: Grants, redshift_api: RedshiftApi, passwords: Path
+) -> None:
+    grants(3_600)
+    port = int(redshift_api.answers["DescribeClusters"]["Clusters"]["Cluster"]["Endpoint"]["Port"])
+    passwords.write_text(json.dumps({"p": time.time() + 3_600}))
+    grant = {"dbUser": "IAM:analyst", "dbPassword": "p", "expiration": time.time() + 3_600}
+    redshift_api.answers |= {
+        "GetWorkgroup": workgroup(port=port, workgroupArn="arn:w", namespaceName="n"),
+        "GetCredentials": grant,
+        "GetNamespace": {"namespace": {"logExports": ["useractivitylog"]}},
+        "ListUsageLimits": {"usageLimits": [{"usageLimitId": "u"}]},
+    }
+    url = URL.format(database(server)).replace("redshift://analyst@reports", "{}://adhoc")
+    found = states(url.format("redshift+serverless"))
+    assert "base_rpu 32" in found["size"].found
+    for check in ("reachable", "audit logging", "usage limits", "query group"):
+        assert found[check].state == "ok", found[check]
+    asked = dict(redshift_api.asked)
+    assert asked["ListUsageLimits"] == {"resourceArn": "arn:w"}
+    assert asked["GetNamespace"] == {"namespaceName": "n"}
