@@ -154,7 +154,7 @@ def test_the_doctor_asks_serverlesss_own_api_about_a_workgroup(
     passwords.write_text(json.dumps({"p": time.time() + 3_600}))
     grant = {"dbUser": "IAM:analyst", "dbPassword": "p", "expiration": time.time() + 3_600}
     redshift_api.answers |= {
-        "GetWorkgroup": workgroup(port=port, workgroupArn="arn:w", namespaceName="n"),
+        "GetWorkgroup": workgroup(port=port, workgroupArn="arn:w", namespaceName="reporting"),
         "GetCredentials": grant,
         "GetNamespace": {"namespace": {"logExports": ["useractivitylog"]}},
         "ListUsageLimits": {"usageLimits": [{"usageLimitId": "u"}]},
@@ -166,4 +166,4 @@ def test_the_doctor_asks_serverlesss_own_api_about_a_workgroup(
         assert found[check].state == "ok", found[check]
     asked = dict(redshift_api.asked)
     assert asked["ListUsageLimits"] == {"resourceArn": "arn:w"}
-    assert asked["GetNamespace"] == {"namespaceName": "n"}
+    assert asked["GetNamespace"] == {"namespaceName": "reporting"}
