@@ -18,7 +18,6 @@ from typing import Any
 
 from psycopg import pq
 
-from replay.aws import ask
 from replay.errors import FourstepError, Unreachable
 from replay.target.address import Address
 
@@ -111,6 +110,8 @@ def _has_password(conninfo: str) -> bool:
 
 
 def _from_iam(address: Address) -> Grant:
+    from replay.aws import ask
+
     user, database = address.parameters.get("user"), address.parameters["dbname"]
     cluster = {"ClusterIdentifier": address.cluster, "DbName": database}
     if address.workgroup is not None:
@@ -132,6 +133,8 @@ def _from_iam(address: Address) -> Grant:
 
 
 def _from_secret(address: Address) -> Grant:
+    from replay.aws import ask
+
     told = ask(
         "secretsmanager",
         "get_secret_value",

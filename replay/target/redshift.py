@@ -12,7 +12,6 @@ from typing import Any
 
 import psycopg
 
-from replay.aws import ask, default_region
 from replay.errors import Unreachable
 from replay.target.address import Address
 
@@ -55,6 +54,9 @@ def describe(address: Address) -> Described:
     Raises:
         Unreachable: AWS does not tell.
     """
+    # Half a second to import, and no other kind of target needs it.
+    from replay.aws import ask, default_region
+
     region, facts = address.region, dict[str, Any]()
     if address.workgroup is not None:
         told = ask(
