@@ -98,18 +98,34 @@ def failure(subject: str, error: Exception, *, opens: bool = False) -> FourstepE
     return Unreadable(f"`{subject}` cannot be read")
 
 
-@contextmanager
-def asking(subject: str, *, action: str) -> Iterator[None]:
-    """Around one call of an API; `action` is IAM's name of it.
+def ask(
+    service: str,
+    call: str,
+    *,
+    subject: str,
+    region: str | None = None,
+    **asked: Any,  # noqa: ANN401  the call's own
+) -> dict[str, Any]:
+    """The answer to one call of an API, named as boto3 names both.
 
     Raises:
         Unreachable: AWS does not do it; the message names which of the usual causes it is.
     """
+    action = f"{service}:{call}"
     try:
-        yield
+        api = client(service, region=region)
+        action = f"{service}:{api.meta.method_to_api_mapping[call]}"
+        told: dict[str, Any] = getattr(api, call)(**asked)
+        return told
     except ERRORS as error:
         reason, hint = _cause(error, action)
         raise Unreachable(f"{subject}: {reason}", hint=hint) from error
+
+
+def default_region() -> str | None:
+    """The region of AWS's own configuration."""
+    region: str | None = botocore.session.get_session().get_config_variable("region")
+    return region
 
 
 def _cause(error: Exception, action: str) -> tuple[str, str]:

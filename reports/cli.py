@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import traceback
 from contextlib import nullcontext
+from dataclasses import asdict
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -98,6 +99,29 @@ def prepare(
         write_text(out / "coverage.html", coverage_page(document))
     print_json(document) if as_json else click.echo(coverage_text(document))
     click.echo(f"page: {place}/coverage.html", err=True)
+
+
+@fourstep.command()
+@click.argument("url", required=False)
+@click.option("--workload", type=fetch, help="whether its sessions fit into the connection limit")
+@click.option("--scale", type=click.FloatRange(min=0, min_open=True), default=1.0)
+@json_option
+def doctor(url: str | None, workload: Path | None, scale: float, as_json: bool) -> None:
+    """Check this machine and, with a URL, a target before a run: ok, fail or unknown, and why.
+
+    Exits 4 when the target cannot be reached; what else fails is for you to judge.
+    """
+    from replay.doctor import REACHABLE, as_text, examine
+    from replay.target.serving import serving
+
+    with serving(url) if url else nullcontext(None) as served:
+        findings = list(examine(served, workload=workload, scale=scale))
+    if as_json:
+        print_json({"checks": [asdict(each) for each in findings]})
+    else:
+        click.echo(as_text(findings))
+    if any(each.check == REACHABLE and each.state == "fail" for each in findings):
+        raise SystemExit(int(ExitCode.UNREACHABLE))
 
 
 @fourstep.command()

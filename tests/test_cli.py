@@ -101,6 +101,24 @@ def test_run_prints_its_document_as_json(tmp_path: Path) -> None:
     assert json.loads(run.stdout) == Run(tmp_path / "run").document
 
 
+def test_the_doctor_says_what_is_well_and_exits_4_where_nobody_answers(
+    home: Path, tmp_path: Path
+) -> None:
+    said = [(0.0, f"s{n}", "SELECT 1") for n in range(300)]
+    workload = write_workload(tmp_path / "w", said).path
+    done = fourstep("doctor", "embedded:empty", "--workload", workload, "--json", home=home)
+    assert done.returncode == 0, done.stderr
+    checks = {each["check"]: each for each in json.loads(done.stdout)["checks"]}
+    assert checks["reachable"]["state"] == checks["read only"]["state"] == "ok"
+    assert checks["connections"]["state"] == "fail"
+    assert "wants 300" in checks["connections"]["found"]
+    refused = fourstep("doctor", "postgresql://u@127.0.0.1:1/d")
+    assert refused.returncode == 4
+    assert "fail     reachable: " in refused.stdout
+    assert "hint: check host" in refused.stdout
+    assert fourstep("doctor", "oracle://h/d").returncode == 2
+
+
 def test_prepare_without_places_changes_nothing(tmp_path: Path) -> None:
     workload = write_workload(tmp_path / "w", [(0.0, "a", "SELECT 1"), (1.0, "b", "SELECT 'x'")])
     prepared = fourstep("prepare", workload.path, "-o", tmp_path / "p", "--json")

@@ -115,18 +115,8 @@ _CHOICES = (
         "connection",
         "how Redshift's own figures are read after the run; data-api: where only HTTPS is open",
     ),
-    (
-        "--result-cache",
-        CACHES,
-        _PLAIN.result_cache,
-        "whether Redshift may answer from its result cache",
-    ),
-    (
-        "--act-as",
-        USERS,
-        _PLAIN.act_as,
-        "whose rights sessions have: the login's, or by a superuser's login the captured user's",
-    ),
+    ("--result-cache", CACHES, _PLAIN.result_cache, "whether Redshift may use its result cache"),
+    ("--act-as", USERS, _PLAIN.act_as, "whose rights sessions have; captured needs a superuser"),
 )
 
 

@@ -18,7 +18,6 @@ from typing import Any
 
 from psycopg import pq
 
-from replay.aws import asking, client
 from replay.errors import FourstepError, Unreachable
 from replay.target.address import Address
 
@@ -111,6 +110,8 @@ def _has_password(conninfo: str) -> bool:
 
 
 def _from_iam(address: Address) -> Grant:
+    from replay.aws import ask
+
     user, database = address.parameters.get("user"), address.parameters["dbname"]
     cluster = {"ClusterIdentifier": address.cluster, "DbName": database}
     if address.workgroup is not None:
@@ -123,10 +124,8 @@ def _from_iam(address: Address) -> Grant:
     else:
         service, call = "redshift", "get_cluster_credentials_with_iam"
         asked = cluster | {"DurationSeconds": _LASTS_S}
-    action = "".join(part.capitalize() for part in call.split("_")).replace("Iam", "IAM")
     subject = f"credentials for `{address.cluster or address.workgroup}`"
-    with asking(subject, action=f"{service}:{action}"):
-        told = getattr(client(service, region=address.region), call)(**asked)
+    told = ask(service, call, subject=subject, region=address.region, **asked)
     # The serverless API spells its names with a small letter.
     told = {name.lower(): value for name, value in told.items()}
     expires_s = told["expiration"].timestamp()
@@ -134,9 +133,15 @@ def _from_iam(address: Address) -> Grant:
 
 
 def _from_secret(address: Address) -> Grant:
-    with asking(f"secret `{address.secret}`", action="secretsmanager:GetSecretValue"):
-        api = client("secretsmanager", region=address.region)
-        told = api.get_secret_value(SecretId=address.secret)
+    from replay.aws import ask
+
+    told = ask(
+        "secretsmanager",
+        "get_secret_value",
+        subject=f"secret `{address.secret}`",
+        region=address.region,
+        SecretId=address.secret,
+    )
     try:
         secret = json.loads(told["SecretString"])
         return Grant(user=secret["username"], password=secret["password"])

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
 
-from replay.aws import asking, client
 from replay.errors import Unreachable
 from replay.target.address import Address
 
@@ -32,6 +31,8 @@ class Described:
     port: int | None
     facts: dict[str, Any]
     """For run.json: cluster or workgroup, region, status, node_type and nodes or base_rpu."""
+    told: dict[str, Any] = field(repr=False)
+    """All of AWS's answer."""
 
 
 def refuse_unsteady(facts: Mapping[str, Any]) -> None:
@@ -53,36 +54,38 @@ def describe(address: Address) -> Described:
     Raises:
         Unreachable: AWS does not tell.
     """
-    region = address.region
+    # Half a second to import, and no other kind of target needs it.
+    from replay.aws import ask, default_region
+
+    region, facts = address.region, dict[str, Any]()
     if address.workgroup is not None:
-        with asking(f"workgroup `{address.workgroup}`", action="redshift-serverless:GetWorkgroup"):
-            api = client("redshift-serverless", region=region)
-            told = api.get_workgroup(workgroupName=address.workgroup)["workgroup"]
+        told = ask(
+            "redshift-serverless",
+            "get_workgroup",
+            subject=f"workgroup `{address.workgroup}`",
+            region=region,
+            workgroupName=address.workgroup,
+        )["workgroup"]
+        facts |= {"workgroup": address.workgroup, "status": told["status"].lower()}
+        facts["base_rpu"] = told.get("baseCapacity")
         endpoint = told.get("endpoint") or {}
-        return Described(
-            host=endpoint.get("address"),
-            port=endpoint.get("port"),
-            facts={
-                "workgroup": address.workgroup,
-                "region": api.meta.region_name,
-                "status": told["status"].lower(),
-                "base_rpu": told.get("baseCapacity"),
-            },
-        )
-    with asking(f"cluster `{address.cluster}`", action="redshift:DescribeClusters"):
-        api = client("redshift", region=region)
-        told = api.describe_clusters(ClusterIdentifier=address.cluster)["Clusters"][0]
-    endpoint = told.get("Endpoint") or {}
+    else:
+        told = ask(
+            "redshift",
+            "describe_clusters",
+            subject=f"cluster `{address.cluster}`",
+            region=region,
+            ClusterIdentifier=address.cluster,
+        )["Clusters"][0]
+        status = "resizing" if told.get("ResizeInfo") else told["ClusterStatus"]
+        facts |= {"cluster": address.cluster, "status": status}
+        facts |= {"node_type": told.get("NodeType"), "nodes": told.get("NumberOfNodes")}
+        endpoint = {name.lower(): value for name, value in (told.get("Endpoint") or {}).items()}
     return Described(
-        host=endpoint.get("Address"),
-        port=endpoint.get("Port"),
-        facts={
-            "cluster": address.cluster,
-            "region": api.meta.region_name,
-            "status": "resizing" if told.get("ResizeInfo") else told["ClusterStatus"],
-            "node_type": told.get("NodeType"),
-            "nodes": told.get("NumberOfNodes"),
-        },
+        host=endpoint.get("address"),
+        port=endpoint.get("port"),
+        facts=facts | {"region": region or default_region()},
+        told=told,
     )
 
 

@@ -138,7 +138,7 @@ def parse_target(
     if scheme == "null":
         return Target(kind="null", host="null", database="")
     address = parse_address(url) if scheme in REDSHIFT else None
-    parameters = address.parameters if address else libpq_parameters(url, shown=scheme)
+    parameters = dict(address.parameters) if address else libpq_parameters(url, shown=scheme)
     if address and "host" not in parameters:
         described = describe(address)
         refuse_unsteady(described.facts)

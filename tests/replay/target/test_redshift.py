@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from replay.aws import client
 from replay.dials import Dials
 from replay.errors import ExitCode, Unreachable, describe
 from replay.target.embedded import EmbeddedServer
-from replay.target.target import Target, log_in, parse_target, probe_target, target_of
+from replay.target.target import Target, aws_facts, log_in, parse_target, probe_target, target_of
 from tests.redshift_api import RedshiftApi, cluster, workgroup
 
 IAM = "redshift://ann@reports/d?auth=iam&sslmode=disable"
@@ -32,7 +33,7 @@ def granted(url: str) -> dict[str, Any]:
     found.credentials.renew()
     grant = found.credentials.grant
     assert grant is not None
-    assert grant.password not in repr(found)
+    assert f"'{grant.password}'" not in repr(found)
     return {"user": grant.user, "password": grant.password, "expires_s": grant.expires_s}
 
 
@@ -67,6 +68,32 @@ def test_iam_grants_by_user_without_one_and_to_serverless(redshift_api: Redshift
     assert granted(IAM.replace("ann@", ""))["user"] == "IAMR:role"
     serverless = "redshift+serverless://adhoc/d?auth=iam&sslmode=disable"
     assert granted(serverless) == {"user": "IAM:me", "password": "hush", "expires_s": expires_s}
+
+
+def test_another_imitation_of_aws_understands_the_same(aws: None) -> None:
+    redshift, secrets = client("redshift"), client("secretsmanager")
+    redshift.create_cluster(
+        ClusterIdentifier="reports",
+        NodeType="ra3.xlplus",
+        NumberOfNodes=2,
+        MasterUsername="root",
+        MasterUserPassword="Root-0-root",
+    )
+    found = target("redshift://ann@reports/d?auth=iam&hostaddr=127.0.0.1")
+    assert "host=reports." in found.conninfo and "sslmode=verify-full" in found.conninfo
+    facts = aws_facts(found)
+    assert (facts["node_type"], facts["nodes"], facts["status"]) == ("ra3.xlplus", 2, "available")
+    assert found.credentials is not None
+    found.credentials.renew()
+    assert found.credentials.grant is not None
+    assert found.credentials.grant.user == "IAM:ann"
+    assert found.credentials.valid
+    with pytest.raises(Unreachable, match="does not know it"):
+        target("redshift://other/d")
+    secrets.create_secret(Name="login", SecretString='{"username": "bob", "password": "x"}')
+    assert granted("redshift://127.0.0.1/d?auth=secret&secret=login")["user"] == "bob"
+    with pytest.raises(Unreachable, match="secret `another`: AWS does not know it"):
+        granted("redshift://127.0.0.1/d?auth=secret&secret=another")
 
 
 def test_a_secret_is_read_and_one_that_is_no_login_is_not_shown(redshift_api: RedshiftApi) -> None:
