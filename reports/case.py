@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from replay.run import Ledger
 from reports.arms import Arms, build_arms
@@ -19,6 +20,7 @@ from reports.compare import (
 from reports.cost import Cost
 from reports.errors import Errors, new_errors_by_template, split_errors
 from reports.fidelity import Fidelity, measure_fidelity
+from reports.inside import inside_figures
 from reports.load import Evidence
 
 
@@ -48,6 +50,8 @@ class Case:
     throughput: Line
     templates: tuple[TemplateLine, ...]
     errors: Errors
+    server: dict[str, Any] | None
+    """What the server said of the run, see `reports.inside`."""
 
 
 def build_case(
@@ -71,6 +75,7 @@ def build_case(
             candidate, arms, resampler, new_errors=new_errors_by_template(candidate)
         ),
         errors=split_errors(candidate, with_baseline_run=baseline is not None),
+        server=inside_figures(candidate.run),
     )
 
 

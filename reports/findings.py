@@ -42,6 +42,14 @@ def of_time(document: Document) -> str:
     return f"No new errors; the tool's own lag stayed at {fmt.duration(lag)} (p99)"
 
 
+def of_split(document: Document) -> str:
+    """Where most of the time went."""
+    parts = document["server"]["split"]["parts"]
+    most, second, *_ = sorted(parts, key=lambda part: -part["share"])
+    words = (f"{fmt.share(part['share'])} {part['part']}" for part in (most, second))
+    return f"Of the time a statement took: {', '.join(words)}"
+
+
 def of_cost(document: Document) -> str:
     """Which place costs less a month."""
     ratio = document["cost"]["ratio"]

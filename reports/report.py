@@ -20,6 +20,7 @@ from reports.case import Case, build_case
 from reports.charts.cost import draw_cost
 from reports.charts.over_time import draw_over_time
 from reports.charts.percentile_curve import draw_percentile_curve
+from reports.charts.split import draw_split
 from reports.charts.style import figure_to_svg
 from reports.charts.templates import draw_templates
 from reports.compare import QUANTILES
@@ -71,7 +72,7 @@ def write_report(
 
 
 def draw_charts(case: Case, rules: Gates, document: Mapping[str, Any]) -> dict[str, str]:
-    """Inline SVG by name: `curve`, `templates`, `time`, `cost`, as far as there is data."""
+    """Inline SVG by name: `curve`, `templates`, `split`, `time`, `cost`, where there is data."""
     drawn: dict[str, tuple[Figure | None, str]] = {}
     one, two = (
         trace_curve(arm, confidence=case.decision.two_sided)
@@ -86,6 +87,9 @@ def draw_charts(case: Case, rules: Gates, document: Mapping[str, Any]) -> dict[s
     # The strictest, where several gates look at templates.
     margin = min((gate.limit for gate in latencies if gate.for_each), default=None)
     drawn["templates"] = draw_templates(document["templates"], margin=margin, title=title), title
+    if case.server and case.server["split"]:
+        title = findings.of_split(document)
+        drawn["split"] = draw_split(case.server, title=title), title
     series = trace_over_time(case)
     if series is not None:
         title = findings.of_time(document)

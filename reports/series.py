@@ -12,6 +12,7 @@ import numpy as np
 
 from reports.arms import Arm
 from reports.case import Case
+from reports.inside import metric_series
 from reports.load import MISSING
 from reports.stats.blocks import quantiles_of_rows
 from reports.stats.estimate import Floats
@@ -44,13 +45,15 @@ class Curve:
 class OverTime:
     """Per time bin (bins): quantiles of response time, NaN where empty.
 
-    `edges_s` has bins + 1 entries; `failures_s` holds the due times of new errors.
+    `edges_s` has bins + 1 entries; `failures_s` holds the due times of new errors,
+    `metrics` what CloudWatch measured meanwhile: seconds, values and unit by name.
     """
 
     edges_s: Floats
     candidate_us: Floats
     baseline_us: Floats
     failures_s: Floats
+    metrics: dict[str, tuple[Floats, Floats, str]]
 
 
 def trace_curve(arm: Arm, *, confidence: float) -> Curve | None:
@@ -83,6 +86,7 @@ def trace_over_time(case: Case) -> OverTime | None:
         candidate_us=_quantiles_by_bin(arms.candidate_all, bins),
         baseline_us=_quantiles_by_bin(arms.baseline, bins),
         failures_s=failures[:: max(1, len(failures) // MOST_MARKS)],
+        metrics=metric_series(evidence.run),
     )
 
 

@@ -18,6 +18,7 @@ from reports.case import Case
 from reports.compare import Line, TemplateLine
 from reports.gates import Gates, Severity
 from reports.ingest import ingest_figures
+from reports.inside import CACHE_FLATTERS
 from reports.judge.result import GateResult, Outcome
 from reports.load import SESSION_KINDS
 from reports.stats.estimate import Word
@@ -132,6 +133,7 @@ def _document(
         "templates": [_template(line) for line in case.templates],
         "errors": _plain(asdict(case.errors)),
         "correctness": {"checked": False, "reason": "answers were not compared"},
+        "server": case.server,
         "ingest": ingest_figures(case.candidate.evidence.run),
         "cost": _plain(case.cost.as_json()),
         "ledger": case.candidate.ledger.as_json(),
@@ -225,6 +227,15 @@ def _warnings(case: Case) -> Iterator[str]:
     failure = (evidence.document.get("ingest") or {}).get("failure")
     if failure:
         yield f"the background writer failed: {failure}"
+    for failure in (case.server or {}).get("failures", ()):
+        remedy = f"; {failure['hint']}" if failure["hint"] else ""
+        yield f"not known from the server: {failure['what']}: {failure['why']}{remedy}"
+    cached = (case.server or {}).get("result_cache_share") or 0
+    if cached > CACHE_FLATTERS:
+        yield (
+            f"{fmt.share(cached)} of statements were answered by the result cache, which flatters "
+            "2.0: replay with --result-cache off"
+        )
 
 
 def _provenance(case: Case, gates: Gates) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,8 @@ from replay.ingest.config import Ingest
 from replay.plan import Plan
 from replay.target.target import Target, log_in
 from replay.workload import coded
+
+logger = logging.getLogger(__name__)
 
 NOTES = "ingest.jsonl"
 """One line of JSON for each load, in the run's directory."""
@@ -53,10 +56,27 @@ def refuse_unwritable(ingest: Ingest, target: Target) -> None:
 
 
 class Background:
-    """The writer's process."""
+    """The writer's process, for as long as a run is on; nothing where `ingest` is None."""
 
-    def __init__(self, order: dict[str, Any]) -> None:
+    def __init__(self, ingest: Ingest | None, order: dict[str, Any]) -> None:
+        """`order`: what the writer must know beside `ingest` and the run's zero."""
+        self._ingest = ingest
+        self._order = order
         self._log = Path(order["notes"]).with_suffix(".log")
+        self._process: subprocess.Popen[bytes] | None = None
+        self._failure: str | None = None
+
+    def as_json(self) -> dict[str, Any] | None:
+        """The `ingest` object of run.json: what is asked for, and why the writer failed, if so."""
+        if self._ingest is None:
+            return None
+        told = {"rows_per_s": self._ingest.rows_per_s, "failure": self._failure}
+        return self._ingest.as_json() | told
+
+    def begin(self, zero_epoch_s: float) -> None:
+        """Start it; loads count from the run's zero."""
+        if self._ingest is None:
+            return
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "replay.ingest.writer"],
@@ -66,21 +86,25 @@ class Background:
                 # Ctrl-C is for the run, which then ends us.
                 start_new_session=True,
             )
+        order = self._order | {"ingest": self._ingest.as_json(), "zero_epoch_s": zero_epoch_s}
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
         self._process.stdin.flush()
 
-    def end(self) -> str | None:
-        """Have it end, and wait; why it failed, if it did."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+    def end(self) -> None:
+        """Have it end, and wait."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        assert process.stdin is not None
+        process.stdin.close()
         try:
-            code = self._process.wait(timeout=_END_S)
+            code = process.wait(timeout=_END_S)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-            return "the writer did not end"
+            process.kill()
+            code = process.wait()
         if code == 0:
             self._log.unlink(missing_ok=True)
-            return None
-        return f"the writer ended with {code}, see `{self._log.name}`"
+        else:
+            self._failure = f"the writer ended with {code}, see `{self._log.name}`"
+            logger.error("%s", self._failure)

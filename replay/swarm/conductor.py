@@ -28,7 +28,8 @@ from replay.swarm import messages
 from replay.swarm.crew import Crew, Worker
 from replay.swarm.greeting import Clock, Greeting
 from replay.swarm.interrupts import Interrupts
-from replay.swarm.opening import OpenRun, in_words, open_run
+from replay.swarm.open_run import OpenRun
+from replay.swarm.opening import in_words, open_run
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -224,7 +225,7 @@ class Conductor:
             self._enter(State.PLAYING)
             self.run.zero_at = datetime.fromtimestamp(zero_epoch_s, UTC)
             self.run.board.zero_s = time.monotonic() + LEAD_S
-            self.run.start_writer(zero_epoch_s)
+            self.run.writer.begin(zero_epoch_s)
             for worker in self._crew:
                 by_its_clock = zero_epoch_s + worker.clock.offset_us / 1e6
                 go = {"run_id": self.run.run_id, "zero_epoch_s": by_its_clock}

@@ -1,4 +1,4 @@
-"""The run as it went: response time and new errors on one time axis."""
+"""The run as it went: response time, new errors and CloudWatch's figures on one time axis."""
 
 from __future__ import annotations
 
@@ -13,12 +13,21 @@ from reports.series import OverTime
 def draw_over_time(series: OverTime, *, title: str) -> Figure:
     """The figure, over the time since the run's zero."""
     with style.style():
+        panels = len(series.metrics)
         figure = style.new_figure(
+            height=3.4 + 0.75 * panels,
             title=title,
             subtitle="response time by due time; band: p50 to p95 of 2.0; "
             "dashed: p50 and p95 of 1.0; ticks: new errors",
         )
-        axes = figure.subplots()
+        axes, *below = figure.subplots(
+            1 + panels, sharex=True, squeeze=False, height_ratios=[4, *[1] * panels]
+        )[:, 0]
+        for small, (name, (at_s, values, unit)) in zip(below, series.metrics.items(), strict=True):
+            small.step(at_s, values, where="post", color=style.MUTED, lw=1.2)
+            small.set_title(f"{name} {unit}", loc="left", fontsize=8.5, color=style.MUTED, pad=2)
+            small.set_ylim(0, values.max() * 1.15)
+            small.yaxis.set_major_locator(MaxNLocator(2))
         middle = (series.edges_s[:-1] + series.edges_s[1:]) / 2
         p50, p95 = series.candidate_us.T
         axes.fill_between(middle, p50, p95, color=style.CANDIDATE, alpha=0.16, lw=0)

@@ -71,7 +71,7 @@ def _judge_new_error_share(case: Case, gate: Gate) -> GateResult:
 
 
 def _judge_cost(case: Case, gate: Gate) -> GateResult:
-    """List-price cost of 2.0, absolute or against 1.0; it carries no interval."""
+    """The cost of 2.0 a month, absolute or against 1.0; it carries no interval."""
     cost = case.cost
     one, two = cost.monthly("baseline"), cost.monthly("candidate")
     observed, unit, against = (two, "usd", "") if gate.max is not None else (

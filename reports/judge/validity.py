@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from reports import format as fmt
 from reports.case import Case, Side
 from reports.gates import VALIDITY, Gates
@@ -46,7 +48,25 @@ def _judge_run(side: Side, gates: Gates, prefix: str) -> list[GateResult]:
         _judge_end(side, f"{prefix}.finished"),
         _judge_ledger(side, f"{prefix}.ledger"),
         *(_judge_limit(side, name, limit, prefix) for name, limit in limits.items()),
+        *_judge_server(side, f"{prefix}.same_server"),
     ]
+
+
+def _judge_server(side: Side, name: str) -> Iterator[GateResult]:
+    """Whether version, nodes and RPU stayed what they were; only where the server was asked."""
+    told = side.evidence.document.get("server")
+    if told is None:
+        return
+    pairs = {what: (told["before"][what], told["after"][what]) for what in told["before"]}
+    known = {what: pair for what, pair in pairs.items() if None not in pair}
+    moved = [f"{what} was {one}, then {two}" for what, (one, two) in known.items() if one != two]
+    if len(told["versions"]) > 1:
+        moved.append(f"statements ran on versions {', '.join(told['versions'])}")
+    said = f"{', '.join(known)} did not change" if known else "nobody says that it changed"
+    yield GateResult(
+        id=name, verdict=Outcome.INVALID if told["changed"] else Outcome.PASS, metric=name,
+        unit="count", n=side.ledger.planned, reason="; ".join(moved) if told["changed"] else said,
+    )  # fmt: skip
 
 
 def _judge_end(side: Side, name: str) -> GateResult:

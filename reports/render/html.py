@@ -33,6 +33,7 @@ def render_html(document: Mapping[str, Any], charts: Mapping[str, str]) -> str:
         templates=templates,
         listed={row["id"] for row in templates},
         errors=document["errors"]["groups"][:MOST_ERRORS],
+        split=rows.split_rows(document),
         nothing=fmt.NOTHING,
     )
 

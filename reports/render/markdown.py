@@ -7,7 +7,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from reports.render.cost import cost_tables
-from reports.render.rows import MARKS, Row, facts, gate_rows, headline_rows, template_rows
+from reports.render.rows import (
+    MARKS,
+    Row,
+    facts,
+    gate_rows,
+    headline_rows,
+    split_rows,
+    template_rows,
+)
 
 MOST_ROWS = 50
 """Rows per table: some readers drop a summary that is too long without a word."""
@@ -42,7 +50,11 @@ def render_markdown(document: Mapping[str, Any]) -> str:
     more = len(document["templates"]) - MOST_ROWS
     if more > 0:
         lines.append(f"{more} more in verdict.json\n")
-    lines += ["</details>\n", fold.format("Cost")]
+    lines.append("</details>\n")
+    if split := split_rows(document):
+        columns = {name: name for name in split[0]}
+        lines += [fold.format("Inside 2.0"), *_table(columns, split), "</details>\n"]
+    lines.append(fold.format("Cost"))
     for title, (head, *rows) in cost_tables(document["cost"]):
         columns = {name or " " * at: str(at) for at, name in enumerate(head)}
         cells = [{str(at): cell for at, cell in enumerate(row)} for row in rows]

@@ -75,6 +75,16 @@ def headline_rows(document: Document) -> Iterator[Row]:
         "candidate": fmt.count(errors["new"]),
         "change": f"{errors['existing']:,} on both, {errors['resolved']:,} resolved",
     }
+    if (server := document["server"]) and server["split"]:
+        own, *others = server["split"]["parts"]
+        others = sorted(others, key=lambda part: -part["share"])
+        yield empty | {
+            "stat": "inside 2.0",
+            "candidate": fmt.share(1 - own["share"]),
+            "change": ", ".join(
+                f"{part['part']} {fmt.share(part['share'])}" for part in others[:3]
+            ),
+        }
     if ingest := document["ingest"]:
         yield empty | {
             "stat": "loads p95",
@@ -87,7 +97,7 @@ def headline_rows(document: Document) -> Iterator[Row]:
             "baseline": fmt.money(cost["per_1000"]["baseline"]),
             "candidate": fmt.money(cost["per_1000"]["candidate"]),
             "ratio": fmt.ratio(cost["ratio"]),
-            "change": "list prices",
+            "change": f"prices of {cost['price_date'] or 'no date'}",
         }
 
 
@@ -132,6 +142,16 @@ def _gate_row(gate: Mapping[str, Any]) -> Row:
         "reason": gate["reason"],
         "why": why,
     }
+
+
+def split_rows(document: Document) -> list[Row]:
+    """Where the time went; none where the server was not asked."""
+    split = (document["server"] or {}).get("split") or {"parts": []}
+    return [
+        {"part": part["part"], "share": fmt.share(part["share"])}
+        | {stat: fmt.duration(part[f"{stat}_us"]) for stat in ("p50", "p95", "p99")}
+        for part in split["parts"]
+    ]
 
 
 def template_rows(document: Document, most: int) -> list[Row]:
