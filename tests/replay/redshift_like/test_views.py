@@ -186,6 +186,20 @@ def test_older_views_tell_the_same(
     )
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT SUM(returned_bytes) FROM sys_external_query_detail WHERE start_time > SYSDATE",
+        "SELECT SUM(s3_scanned_bytes) FROM svl_s3query_summary WHERE starttime > SYSDATE",
+        "SELECT SUM(usage_in_seconds) FROM svcs_concurrency_scaling_usage",
+    ],
+)
+def test_what_is_never_used_is_told_as_nothing(
+    sql: str, server: RedshiftLike, log_in: LogIn
+) -> None:
+    assert log_in(server).execute(sql.encode()).fetchone() == (None,)
+
+
 def test_texts_of_any_length_are_told_in_chunks(server: RedshiftLike, log_in: LogIn) -> None:
     session = log_in(server)
     session.execute("SET query_group TO 'long'")
