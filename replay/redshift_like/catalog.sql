@@ -4,7 +4,8 @@
 SET allow_system_table_mods = on;
 SET client_min_messages = warning;
 DROP SCHEMA IF EXISTS redshift_like CASCADE;  -- and the views over its tables
-DROP VIEW IF EXISTS pg_catalog.svv_table_info, pg_catalog.svcs_concurrency_scaling_usage;
+DROP VIEW IF EXISTS pg_catalog.svv_table_info, pg_catalog.svcs_concurrency_scaling_usage,
+    pg_catalog.sys_external_query_detail, pg_catalog.svl_s3query_summary;
 CREATE SCHEMA redshift_like;
 GRANT USAGE ON SCHEMA redshift_like TO PUBLIC;
 
@@ -149,6 +150,18 @@ SELECT current_database()::text AS database, n.nspname::text AS schema,
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'redshift_like');
 
+-- Nothing is ever read from S3 by a query.
+CREATE VIEW pg_catalog.sys_external_query_detail AS
+SELECT 0 AS user_id, 0::bigint AS query_id, 0::bigint AS transaction_id, ''::text AS source_type,
+       now()::timestamp AS start_time, now()::timestamp AS end_time, 0::bigint AS duration,
+       0::bigint AS returned_rows, 0::bigint AS returned_bytes
+WHERE false;
+CREATE VIEW pg_catalog.svl_s3query_summary AS
+SELECT 0 AS userid, 0 AS query, 0::bigint AS xid, 0 AS pid, now()::timestamp AS starttime,
+       now()::timestamp AS endtime, 0::bigint AS elapsed, 0::bigint AS s3_scanned_rows,
+       0::bigint AS s3_scanned_bytes
+WHERE false;
+
 -- For superusers: no rights are given.
 CREATE VIEW pg_catalog.sys_connection_log AS
 SELECT event::char(50) AS event, record_time, '127.0.0.1'::char(45) AS remote_host, session_id,
@@ -191,4 +204,5 @@ FROM minute CROSS JOIN redshift_like.cluster WHERE rpu > 0;
 
 GRANT SELECT ON pg_catalog.sys_query_history, pg_catalog.sys_query_text, pg_catalog.stl_query,
     pg_catalog.stl_wlm_query, pg_catalog.svl_qlog, pg_catalog.svl_compile,
-    pg_catalog.stv_wlm_service_class_config, pg_catalog.svv_table_info TO PUBLIC;
+    pg_catalog.stv_wlm_service_class_config, pg_catalog.svv_table_info,
+    pg_catalog.sys_external_query_detail, pg_catalog.svl_s3query_summary TO PUBLIC;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from replay.redshift_like import protocol
@@ -98,6 +99,15 @@ async def _open_backend(server: Server, asked: dict[str, str], pid: int) -> Logi
         elif kind == b"Z":
             stop = encode(b"", struct.pack("!i", protocol.CANCEL), key)
             return Login(asked, greeting, stop, answers, backend)
+
+
+async def stop(server: Server, login: Login) -> None:
+    """Cancel what a backend session runs."""
+    with suppress(OSError):
+        _, writer = await asyncio.open_unix_connection(server.backend)
+        writer.write(login.stop)
+        await writer.drain()
+        writer.close()
 
 
 def reword_parameter(body: bytes, asked: dict[str, str]) -> bytes:

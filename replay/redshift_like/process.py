@@ -62,15 +62,9 @@ class RedshiftLike:
                 process.kill()
         self._process = None
 
-    def url(
-        self,
-        database: str | None = None,
-        *,
-        user: str = "postgres",
-        scheme: str = "redshift",
-    ) -> str:
+    def url(self, *, user: str = "postgres", scheme: str = "redshift") -> str:
         """A URL without a password; its TLS is verified where there is a certificate."""
-        name = database or str(conninfo_to_dict(self._backend).get("dbname"))
+        name = str(conninfo_to_dict(self._backend).get("dbname"))
         certificate = self._behaviour.certificate
         tls = f"verify-full&sslrootcert={quote(certificate)}" if certificate else "disable"
         return f"{scheme}://{quote(user)}@{self._address}/{quote(name)}?sslmode={tls}"

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import NamedTuple
 
-_ROOM = 16_000_000
-_LONGEST = 1_000_000
+_ROOM, _LONGEST = 16_000_000, 1_000_000
 
 
 class Cached(NamedTuple):
@@ -26,26 +25,22 @@ class ResultCache:
     """Bounded in bytes; the oldest answers go first."""
 
     def __init__(self) -> None:
+        self.answers: dict[Hashable, Cached] = {}
+        self._room = _ROOM
         self.generation = 0
-        """Counts writes: an answer may be kept only if none came while it was made."""
-        self._kept: dict[Hashable, Cached] = {}
-        self._bytes = 0
-
-    def find(self, key: Hashable) -> Cached | None:
-        """The answer to the same question."""
-        return self._kept.get(key)
+        """Counts writes: an answer is kept only if none came while it was made."""
 
     def keep(self, key: Hashable, answer: Cached, *, generation: int) -> None:
         """Keep an answer that was begun at `generation`, unless it is long or too old."""
-        if generation != self.generation or len(answer.data) > _LONGEST or key in self._kept:
+        if generation != self.generation or len(answer.data) > _LONGEST or key in self.answers:
             return
-        self._kept[key] = answer
-        self._bytes += len(answer.data)
-        while self._bytes > _ROOM:
-            self._bytes -= len(self._kept.pop(next(iter(self._kept))).data)
+        self.answers[key] = answer
+        self._room -= len(answer.data)
+        while self._room < 0:
+            self._room += len(self.answers.pop(next(iter(self.answers))).data)
 
     def forget(self) -> None:
         """Something was written."""
         self.generation += 1
-        self._kept.clear()
-        self._bytes = 0
+        self.answers.clear()
+        self._room = _ROOM

@@ -67,8 +67,11 @@ class Server:
 
     def may_enter(self, password: str) -> bool:
         """Whether a password is known and still valid; read anew at each login."""
-        known = json.loads(Path(self.behaviour.passwords).read_text(encoding="utf-8"))
-        return float(known.get(password, 0)) > time.time()
+        try:
+            known = json.loads(Path(self.behaviour.passwords).read_text(encoding="utf-8"))
+            return float(known.get(password, 0)) > time.time()
+        except (OSError, ValueError):
+            return False
 
     def cancel(self, pid: int, secret: int) -> None:
         """Obey a cancel request; one with a wrong secret is ignored."""

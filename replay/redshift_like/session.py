@@ -10,9 +10,11 @@ from collections.abc import Hashable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import psycopg
+
 from replay.redshift_like import load, protocol, wording
 from replay.redshift_like.history import Query, utc_now
-from replay.redshift_like.login import Login, Refused, log_in, reword_parameter
+from replay.redshift_like.login import Refused, log_in, reword_parameter, stop
 from replay.redshift_like.protocol import Answer, Message, encode, texts
 from replay.redshift_like.result_cache import Cached
 from replay.redshift_like.wording import Statement, read, refusal
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 _READ_BYTES = 65_536
 _FAILED = b"E"
 """As a transaction's status."""
+_NUMBERS = ("statement_timeout", "wlm_query_slot_count")
 
 
 class Session:
@@ -49,9 +52,7 @@ class Session:
         self._server.sessions[self.pid] = self
         self._task, pump = asyncio.current_task(), None
         try:
-            self._login: Login = await log_in(
-                self._server, self._reader, self._writer, pid=self.pid
-            )
+            self._login = await log_in(self._server, self._reader, self._writer, pid=self.pid)
             self.user, self.database = self._login.asked["user"], self._login.asked["database"]
             self._superuser = b"is_superuser\0on\0" in self._login.greeting
             key = struct.pack("!ii", self.pid, self.secret)
@@ -62,8 +63,8 @@ class Session:
             self._note_event("disconnecting session")
         except Refused as refused:
             self._writer.write(refused.args[0])
-        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # one of the two has gone, or the session was killed
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError, psycopg.Error):
+            pass  # client or backend has gone, or the session was killed
         finally:
             del self._server.sessions[self.pid]
             if pump is not None:
@@ -77,7 +78,7 @@ class Session:
         if self._admission is not None:
             self._admission.cancel()
         elif self._running:
-            self._stopping = asyncio.create_task(self._cancel_backend())
+            self._stopping = asyncio.create_task(stop(self._server, self._login))
 
     def kill(self) -> None:
         """End the session as an administrator does."""
@@ -148,12 +149,15 @@ class Session:
         )
         if statement.system:
             await self._server.history.show()
-        if statement.stops is not None:
+        if statement.stops:
             self._stop(*statement.stops)
         query.planning_us = (time.perf_counter_ns() - began_ns) // 1_000
         key = (self.user, self.database, self._set.get("search_path"), sql, binds)
         try:
             await self._answer(statement, query, batch, key)
+        except BaseException:
+            query.status = "canceled"  # with its session
+            raise
         finally:
             self._server.wlm.give_back(query.slots)
             query.end = utc_now()
@@ -167,13 +171,9 @@ class Session:
         self, statement: Statement, query: Query, batch: list[Message], key: Hashable
     ) -> None:
         results, generation = self._server.results, self._server.results.generation
-        cacheable = (
-            statement.cacheable
-            and self._status != _FAILED
-            and not self._wrote
-            and self._set.get("enable_result_cache_for_session", "on") in ("on", "true", "1")
-        )
-        found = results.find(key) if cacheable else None
+        wanted = self._set.get("enable_result_cache_for_session", "on") in ("on", "true", "1")
+        cacheable = statement.cacheable and wanted and self._status != _FAILED and not self._wrote
+        found = results.answers.get(key) if cacheable else None
         if found is not None:
             query.result_cache_query_id = found.query_id
             query.rows, query.row_bytes = found.rows, found.row_bytes
@@ -196,7 +196,8 @@ class Session:
             self._running = False
             query.rows, query.row_bytes = answer.rows, answer.row_bytes
         if query.status == "success":
-            self._note_parameter(statement)
+            if statement.parameter:
+                self._note_parameter(statement.parameter, statement.sql)
             if cacheable:
                 done = Cached(query.query_id, data, answer.rows, answer.row_bytes)
                 results.keep(key, done, generation=generation)
@@ -262,16 +263,15 @@ class Session:
             return reword_parameter(body, self._login.asked)
         return encode(kind, body) if kind else body
 
-    def _note_parameter(self, statement: Statement) -> None:
+    def _note_parameter(self, name: str, sql: str) -> None:
         """Remember what decides here; a ROLLBACK that takes it back goes unnoticed."""
-        if statement.parameter is None:
-            return
-        value = statement.sql.partition("=")[2] or statement.sql.lower().partition(" to ")[2]
-        value = value.strip(" ;'\"")
-        if value.lower() in ("", "default"):
-            self._set.pop(statement.parameter, None)
-        elif statement.parameter != "statement_timeout" or value.isdigit():
-            self._set[statement.parameter] = value
+        value = wording.value_of(sql)
+        if name == "all":
+            self._set.clear()
+        elif value is None:
+            self._set.pop(name, None)
+        elif value.isdigit() or name not in _NUMBERS:
+            self._set[name] = value
 
     def _note_event(self, event: str) -> None:
         tls = self._writer.get_extra_info("ssl_object")
@@ -283,13 +283,6 @@ class Session:
         other = self._server.sessions.get(pid)
         if other is not None and (self._superuser or other.user == self.user):
             other.kill() if ends_session else other.cancel()
-
-    async def _cancel_backend(self) -> None:
-        with suppress(OSError):
-            _, writer = await asyncio.open_unix_connection(self._server.backend)
-            writer.write(self._login.stop)
-            await writer.drain()
-            writer.close()
 
 
 def _reworded(message: Message, sql: str = "") -> bytes:

@@ -142,6 +142,13 @@ def _load_options(options: str) -> str:
     return f"STDIN ({', '.join(filter(None, [*words, header]))})"
 
 
+def value_of(sql: str) -> str | None:
+    """What a SET sets; None for a default, also by RESET."""
+    found = re.search(r"(?:=|\bto\b)\s*(.*)", sql, re.I | re.S)
+    value = found[1].strip(" ;\n") if found else "default"
+    return None if value.lower() == "default" else value.strip("'\"")
+
+
 def refusal(sqlstate: str, text: str) -> str:
     """A statement that fails with these words."""
     quoted = text.replace("\\", "\\\\").replace("'", "''")

@@ -105,6 +105,21 @@ def test_who_waits_for_a_slot_can_be_cancelled_and_runs_into_its_timeout(
         holder.cancel_safe()
 
 
+def test_a_statement_that_ends_with_its_session_is_told(
+    server: RedshiftLike, log_in: LogIn
+) -> None:
+    one, other = log_in(server), log_in(server)
+    one.execute("SET query_group TO 'Ended'")
+    one.pgconn.send_query(b"SELECT pg_sleep(600)")
+    time.sleep(0.3)
+    server.tell(f"kill {one.info.backend_pid}")
+    deadline = time.monotonic() + 60
+    while not (rows := told(other, "rtrim(status), elapsed_time > 100000", "Ended")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert rows == [("canceled", True)]
+
+
 def test_rows_appear_late(backend: str, log_in: LogIn) -> None:
     with RedshiftLike(backend, Behaviour(compile_ms=0, view_delay_s=1)) as server:
         session = log_in(server)
@@ -169,6 +184,20 @@ def test_older_views_tell_the_same(
         (100, 1, True),
         (0, 0, True),
     )
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT SUM(returned_bytes) FROM sys_external_query_detail WHERE start_time > SYSDATE",
+        "SELECT SUM(s3_scanned_bytes) FROM svl_s3query_summary WHERE starttime > SYSDATE",
+        "SELECT SUM(usage_in_seconds) FROM svcs_concurrency_scaling_usage",
+    ],
+)
+def test_what_is_never_used_is_told_as_nothing(
+    sql: str, server: RedshiftLike, log_in: LogIn
+) -> None:
+    assert log_in(server).execute(sql.encode()).fetchone() == (None,)
 
 
 def test_texts_of_any_length_are_told_in_chunks(server: RedshiftLike, log_in: LogIn) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from replay.redshift_like.wording import read, split
+from replay.redshift_like.wording import read, split, value_of
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,19 @@ def test_what_a_statement_is(sql: str, query_type: str, queues: bool, cacheable:
 )  # fmt: skip
 def test_what_the_backend_is_asked(sql: str, backend: str) -> None:
     assert read(sql).sql == backend
+
+
+@pytest.mark.parametrize(
+    ("sql", "value"),
+    [
+        ("SET query_group TO 'Step = 1 to 2'", "Step = 1 to 2"),
+        ("set query_group='to A';", "to A"),
+        ("SET statement_timeout TO DEFAULT", None),
+        ("RESET query_group", None),
+    ],
+)
+def test_what_a_set_sets(sql: str, value: str | None) -> None:
+    assert value_of(sql) == value
 
 
 def test_statements_that_share_a_shape_are_compiled_once() -> None:
