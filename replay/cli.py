@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from replay.errors import UsageError
+from replay.errors import ExitCode, UsageError
 from replay.moment import moment_of
 from replay.store import Prefix, fetch, is_remote, written
 
@@ -204,7 +204,7 @@ def inside(place: str, host: str, system_views: str, as_json: bool) -> None:
     from replay.inside.views import open_views
     from replay.progress import Progress
     from replay.run import Run
-    from replay.target.target import aws_facts, parse_target
+    from replay.target.target import parse_target
 
     path, progress = fetch(place), Progress()
     target = parse_target(host, statement_timeout_s=300)
@@ -212,7 +212,6 @@ def inside(place: str, host: str, system_views: str, as_json: bool) -> None:
     server = look_inside(
         path,
         views=lambda: open_views(target, facts, how=system_views),
-        facts=lambda: aws_facts(target),
         patience=Patience(progress),
     )
     progress.clear()
@@ -220,6 +219,8 @@ def inside(place: str, host: str, system_views: str, as_json: bool) -> None:
         read = [f"server/{file.name}" for file in (path / "server").iterdir()]
         Prefix(place).put(path, ["run.json", *read])
     print_json(server) if as_json else click.echo("\n".join(in_words(server)))
+    if server["source"] is None:
+        raise SystemExit(int(ExitCode.UNREACHABLE))
 
 
 def locustfile() -> Path:

@@ -201,16 +201,23 @@ class Run:
             try:
                 with pq.ParquetFile(path) as file:
                     for batch in file.iter_batches(columns=list(columns)):
-                        yield batch.select(columns)
+                        yield _completed(batch, columns)
             except (OSError, pa.ArrowException) as error:
                 raise Unreadable(f"`{path}` is damaged") from error
         for path in streams:
             for batch in read_stream(path):
-                yield batch.select(columns)
+                yield _completed(batch, columns)
 
     def samples(self) -> pa.Table:
         """All samples, in no particular order."""
         return pa.Table.from_batches(self.sample_batches(SAMPLES.names), schema=SAMPLES)
+
+
+def _completed(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
+    """These columns of a batch; of a run from before a column was added, nulls."""
+    for name in {*columns} - {*batch.schema.names}:
+        batch = batch.append_column(name, pa.nulls(batch.num_rows, SAMPLES.field(name).type))
+    return batch.select(columns)
 
 
 def read_stream(path: Path) -> Iterator[pa.RecordBatch]:

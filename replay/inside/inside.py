@@ -32,7 +32,13 @@ from replay.run import SAMPLES, Run
 FACTS = ("redshift_version", "node_type", "nodes", "base_rpu", "status")
 """What must not change while a run is on."""
 AGAIN = "`fourstep inside RUN --host URL` reads it again"
-_SAMPLES = ("statement_id", "clone", "template_id", "kind", "sent_us", "done_us", "backend_pid")
+_NOTHING: dict[str, Any] = {
+    "source": None, "read_at": None, "settled": False, "rows": 0, "joined": 0, "row_reasons": {},
+    "samples": 0, "with_figures": 0, "sample_reasons": {}, "clock": None, "versions": [],
+    "before": {}, "after": dict.fromkeys(FACTS), "changed": False, "failures": [],
+}  # fmt: skip
+"""The `server` object before anything was read."""
+_SAMPLES = "statement_id clone template_id kind sent_us done_us backend_pid status".split()
 _MARGIN_US = 1_000_000
 
 Result = TypeVar("Result")
@@ -42,14 +48,15 @@ def look_inside(
     path: Path,
     *,
     views: Callable[[], Views],
-    facts: Callable[[], Mapping[str, Any]],
     patience: Patience,
     before: Reading | None = None,
+    facts: Callable[[], Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Read everything, write RUN/server and the `server` object of run.json, and return that.
 
-    `views` opens them, `facts` tells of FACTS as they are now, and `before` is the clock as it was
-    read before the run, by default what an earlier reading kept.
+    `views` opens them. At the end of a run `before` is the clock as it was read before it, and
+    `facts` tells of FACTS as they are now; a later reading has what the one at the end kept, and
+    replaces it by what tells of more statements only.
 
     Raises:
         UsageError: the run sent nothing that the server could tell of.
@@ -58,12 +65,15 @@ def look_inside(
     run = Run(path)
     target, samples = run.document["target"], _sent(run)
     if not samples.num_rows or not run.document.get("zero_at"):
-        raise UsageError(f"`{path}` sent no statement", hint="name a run that did")
+        hint = "name a run that did, made by this program or a later one"
+        raise UsageError(f"`{path}` sent no statement that says when", hint=hint)
     zero = datetime.fromisoformat(run.document["zero_at"])
     span = pc.min(samples["sent_us"]).as_py(), pc.max(samples["done_us"]).as_py()
     window = (zero + timedelta(microseconds=span[0]), zero + timedelta(microseconds=span[1]))
-    earlier = (run.document.get("server") or {}).get("clock") or {}
-    before = before or (Reading(**earlier["before"]) if earlier.get("before") else None)
+    server: dict[str, Any] = _NOTHING | {"before": {name: target.get(name) for name in FACTS}}
+    server |= run.document.get("server") or {}
+    kept = (server["clock"] or {}).get("before")
+    before = before or (Reading(**kept) if kept else None)
     failures: list[dict[str, str | None]] = []
 
     def attempt(what: str, work: Callable[[], Result]) -> Result | None:
@@ -80,12 +90,6 @@ def look_inside(
         after = read_clock(opened)
         readings = [before, after] if before else [after]
         error_us = max(reading.error_us for reading in readings)
-        server["clock"] = {
-            "offset_us": after.offset_us,
-            "error_us": error_us,
-            "drift_us": before and after.offset_us - before.offset_us,
-            "before": before and before._asdict(),
-        }
         offset, margin = (
             timedelta(microseconds=us) for us in (after.offset_us, _MARGIN_US + 2 * error_us)
         )
@@ -93,7 +97,7 @@ def look_inside(
             opened,
             group=(target.get("session") or {}).get("query_group"),
             window=(_utc(window[0] + offset - margin), _utc(window[1] + offset + margin)),
-            expected=samples.num_rows,
+            expected=pc.sum(pc.equal(samples["status"], "ok")).as_py(),
             patience=patience,
         )
         rows = told.rows
@@ -101,8 +105,13 @@ def look_inside(
             at_us = ours_us(rows[name].to_numpy(), readings) - round(zero.timestamp() * 1e6)
             rows = rows.set_column(rows.column_names.index(name), name, pa.array(at_us))
         joined = join_rows(samples, rows, error_us=error_us)
+        if joined.queries.num_rows < server["with_figures"]:
+            raise UndecidedRun("it tells of fewer statements than before; those figures stay")
         _write(path / "server" / "queries.parquet", joined.queries)
+        clock: dict[str, Any] = {"offset_us": after.offset_us, "error_us": error_us}
+        clock["drift_us"] = before and after.offset_us - before.offset_us
         server.update(
+            clock=clock | {"before": before and before._asdict()},
             source=told.source,
             settled=told.settled,
             rows=joined.rows,
@@ -123,14 +132,14 @@ def look_inside(
             raise UndecidedRun("no row is of a session of this run", hint=hint)
 
     (path / "server").mkdir(exist_ok=True)
-    server: dict[str, Any] = {"source": None, "read_at": f"{datetime.now(UTC):%FT%TZ}"}
-    server |= {"clock": None, "versions": [], "before": {name: target.get(name) for name in FACTS}}
-    now = attempt("facts", facts) or {}
-    server["after"] = {name: now.get(name) for name in FACTS}
+    if facts is not None:
+        now = attempt("facts", facts) or {}
+        server["after"] = {name: now.get(name) for name in FACTS}
     opened = attempt("connection", views)
     if opened is not None:
         patience.cancel = opened.cancel
-        attempt("version", lambda: server["after"].update(redshift_version=_version(opened)))
+        if facts is not None:
+            attempt("version", lambda: server["after"].update(redshift_version=_version(opened)))
         attempt("history", lambda: history(opened))
         usage = read_usage(
             opened,
@@ -139,7 +148,8 @@ def look_inside(
             patience=patience,
             attempt=attempt,
         )
-        write_json(path / "server" / "usage.json", usage)
+        if usage["settled"] or not (path / "server" / "usage.json").exists():
+            write_json(path / "server" / "usage.json", usage)
         patience.cancel = None
         opened.close()
     if target.get("cluster") or target.get("workgroup"):
@@ -148,7 +158,7 @@ def look_inside(
             _write(path / "server" / "metrics.parquet", metrics)
     pairs = [{server[when][name] for when in ("before", "after")} - {None} for name in FACTS]
     server["changed"] = any(len(pair) > 1 for pair in (*pairs, server["versions"]))
-    server["failures"] = failures
+    server |= {"failures": failures, "read_at": f"{datetime.now(UTC):%FT%TZ}"}
     write_json(path / "run.json", run.document | {"server": server})
     return server
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from replay.artefact import write_json
 from replay.dials import Dials
 from replay.errors import Unreadable
 from replay.run import SAMPLES, Ledger, Run, read_stream
@@ -111,3 +112,12 @@ def test_a_damaged_workload_is_told(tmp_path: Path) -> None:
     (workload.path / "templates.parquet").unlink()
     with pytest.raises(Unreadable, match=r"templates\.parquet"):
         Workload(workload.path)
+
+
+def test_a_run_from_before_a_column_was_added_has_nulls_there(tmp_path: Path) -> None:
+    write_json(tmp_path / "run.json", {"schema_version": 1})
+    (tmp_path / "samples").mkdir()
+    table = pa.Table.from_pylist([{"status": "ok", "backend_pid": 7}], schema=SAMPLES)
+    pq.write_table(table.drop_columns("backend_pid"), tmp_path / "samples" / "w0.parquet")
+    (row,) = Run(tmp_path).samples().to_pylist()
+    assert (row["status"], row["backend_pid"]) == ("ok", None)

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from replay.inside import patience
 from replay.inside.joined import TIMES
 from reports.cli import fourstep
-from tests.locusts import Ended, replay
+from tests.locusts import Ended, judged, replay
 from tests.replay.planned import write_workload
 
 SESSIONS, STATEMENTS = 4, 40
@@ -35,11 +35,16 @@ def run(history: str, tmp_path: Path) -> Ended:
     return replay(tmp_path, "--workload", str(workload.path), "--host", history, "--writes")
 
 
+def change(url: str, sql: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(sql.encode())
+
+
 def read(result: Ended, url: str, *options: str) -> dict[str, Any]:
     command = ["inside", str(result.run.path), "--host", url, "--json", *options]
     ended = CliRunner().invoke(fourstep, command, catch_exceptions=False)
-    assert ended.exit_code == 0, ended.output
     server: dict[str, Any] = json.loads(ended.stdout)
+    assert ended.exit_code == (0 if server["source"] else 4), ended.output
     assert json.loads((result.run.path / "run.json").read_text())["server"] == server
     return server
 
@@ -93,5 +98,17 @@ def test_what_cannot_be_read_is_named_with_its_remedy_and_the_rest_is_there(
     failed = {each["what"]: each for each in server["failures"]}
     assert "permission denied" in failed["history"]["why"]
     assert "SYSLOG ACCESS" in failed["history"]["hint"]
-    # What an earlier reading left stays.
-    assert (run.run.path / "server" / "queries.parquet").exists()
+    # What an earlier reading left stays, and can be reported.
+    assert server["with_figures"] == STATEMENTS - STATEMENTS // 10
+    assert judged(run).document["server"]["split"]["n"] == server["with_figures"]
+    change(history, "DELETE FROM sys_query_history WHERE query_id > 3")
+    server = read(run, history)
+    assert server["with_figures"] == STATEMENTS - STATEMENTS // 10
+    assert ["fewer statements" in each["why"] for each in server["failures"]].count(True) == 1
+
+
+def test_a_run_whose_server_says_nothing_can_be_reported(run: Ended, history: str) -> None:
+    change(history, "DROP TABLE sys_query_history CASCADE")
+    server = read(run, history)
+    assert server["source"] is None
+    assert judged(run).document["server"]["split"] is None
