@@ -26,6 +26,8 @@ class Metric(StrEnum):
     LATENCY_RESPONSE = "latency.response"
     ERRORS_NEW = "errors.new"
     ERRORS_NEW_SHARE = "errors.new_share"
+    RESULTS_MISMATCHES = "results.mismatches"
+    RESULTS_MISMATCH_SHARE = "results.mismatch_share"
     COST_MONTHLY = "cost.monthly"
 
 
@@ -33,6 +35,8 @@ _LIMITS = {
     Metric.LATENCY_RESPONSE: ("max", "max_ratio"),
     Metric.ERRORS_NEW: ("max",),
     Metric.ERRORS_NEW_SHARE: ("max",),
+    Metric.RESULTS_MISMATCHES: ("max",),
+    Metric.RESULTS_MISMATCH_SHARE: ("max",),
     Metric.COST_MONTHLY: ("max", "max_ratio"),
 }
 
@@ -59,7 +63,8 @@ class Severity(StrEnum):
 class Gate:
     """One condition, `max` or `max_ratio`. Durations in microseconds.
 
-    The fields from `min_harm_us` on belong to a gate over every template (`for_each`).
+    The fields from `min_harm_us` on belong to a gate over every template (`for_each`), the last
+    also to gates on results.
     """
 
     id: str
@@ -188,6 +193,8 @@ def _gate(table: Table) -> Gate:
         keys = _limit(table, limits[1:] if for_each else limits, in_time=latency)
         keys |= _latency(table) if latency else {}
         keys |= _family(table) if for_each else {}
+        if metric in (Metric.RESULTS_MISMATCHES, Metric.RESULTS_MISMATCH_SHARE):
+            keys |= _unevaluated(table)
     gate = Gate(
         id=str(name or ""),
         metric=Metric(metric or Metric.ERRORS_NEW),
@@ -233,8 +240,12 @@ def _family(table: Table) -> dict[str, Any]:
         "min_harm_us": table.duration_us("min_harm"),
         "correction": table.choose("correction", ("bh", "holm"), "bh"),
         "q": table.number("q", 0.05, high=1),
-        "max_unevaluated_share": table.number("max_unevaluated_share", 0.05, high=1),
+        **_unevaluated(table),
     }
+
+
+def _unevaluated(table: Table) -> dict[str, Any]:
+    return {"max_unevaluated_share": table.number("max_unevaluated_share", 0.05, high=1)}
 
 
 def _waiver(table: Table, ids: list[str]) -> Waiver:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from reports import format as fmt
 from reports.case import Case
 from reports.gates import Gate, Gates, Metric
+from reports.judge.answers import judge_answers
 from reports.judge.family import judge_templates
 from reports.judge.latency import judge_latency
 from reports.judge.result import GateResult, Outcome, decide, result_of
@@ -19,7 +20,7 @@ def judge(case: Case, gates: Gates) -> tuple[GateResult, ...]:
     """Results in the order of the file, after those of validity.
 
     On a run that breaks a validity check every timing gate is invalid: it can neither pass nor
-    fail. Errors, the ledger and cost still count.
+    fail. Errors, answers, the ledger and cost still count.
     """
     results = judge_validity(case, gates)
     broken = [result for result in results if result.verdict is Outcome.INVALID]
@@ -96,5 +97,7 @@ _JUDGES: dict[Metric, Callable[[Case, Gate], GateResult]] = {
     Metric.LATENCY_RESPONSE: judge_latency,
     Metric.ERRORS_NEW: _judge_new_errors,
     Metric.ERRORS_NEW_SHARE: _judge_new_error_share,
+    Metric.RESULTS_MISMATCHES: judge_answers,
+    Metric.RESULTS_MISMATCH_SHARE: judge_answers,
     Metric.COST_MONTHLY: _judge_cost,
 }

@@ -90,5 +90,7 @@ _UNITS = {
     "latency.response": "us",
     "errors.new": "count",
     "errors.new_share": "share",
+    "results.mismatches": "count",
+    "results.mismatch_share": "share",
     "cost.monthly": "usd",
 }
