@@ -144,6 +144,7 @@ def doctor(url: str | None, workload: Path | None, scale: float, as_json: bool) 
 @click.option("--baseline", help="another run, or `captured`: 1.0's own durations [default]")
 @click.option("--gates", type=click.Path(path_type=Path), help="gates, TOML [default: shipped]")
 @click.option("--config", type=click.Path(path_type=Path), help="[default: fourstep.toml, if any]")
+@click.option("--force", is_flag=True, help="a baseline of another workload too; it is marked")
 @click.option("-o", "--output", "place", metavar="DIR|s3://…", required=True)
 @click.option("--exit-zero", is_flag=True, help="exit 0 whatever the verdict")
 @json_option
@@ -152,6 +153,7 @@ def report(
     baseline: str | None,
     gates: Path | None,
     config: Path | None,
+    force: bool,
     place: str,
     exit_zero: bool,
     as_json: bool,
@@ -167,6 +169,7 @@ def report(
             baseline=None if baseline in (None, "captured") else fetch(baseline),
             gates=gates,
             config=config or (configured if configured.is_file() else None),
+            force=force,
             out=out,
         )
     if as_json:
@@ -175,6 +178,28 @@ def report(
         print_summary(verdict, page=f"{place}/report.html")
     if not exit_zero and verdict.exit_code:
         raise SystemExit(int(verdict.exit_code))
+
+
+@fourstep.command()
+@click.argument("runs", nargs=-1, type=fetch, metavar="RUN RUN...")
+@click.option("--format", "form", type=click.Choice(["table", "json", "markdown", "csv"]))
+@click.option("--by", type=click.Choice(["template"]), help="rows for each of them too")
+@click.option("--force", is_flag=True, help="compare runs of different workloads; it is marked")
+@json_option
+def compare(
+    runs: tuple[Path, ...], form: str | None, by: str | None, force: bool, as_json: bool
+) -> None:
+    """Show percentiles of runs side by side, with the ratio of each to the first.
+
+    It judges nothing and exits 0.
+    """
+    from reports.render.table import FORMATS
+    from reports.side_by_side import compare_runs
+
+    if as_json and form not in (None, "json"):
+        raise UsageError(f"`--json` and `--format {form}` ask for two forms")
+    table = compare_runs(runs, by_template=by is not None, force=force)
+    click.echo(FORMATS["json" if as_json else form or "table"](table), nl=False)
 
 
 @fourstep.command()
