@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from replay.errors import Unreadable
 from replay.run import SAMPLES, Run
-from reports.load import SESSION_KINDS, Evidence
+from reports.load import SESSION_KINDS, Evidence, other_workload
 from reports.stats.estimate import Interval
 from reports.stats.quantiles import share_interval
 
@@ -122,6 +122,9 @@ def compare_answers(
         if captured
         else f"{' and '.join(bare)} replayed without --digest: replay both with --digest"
     )
+    if baseline is not None and other_workload(candidate.run, baseline.run) is not None:
+        apart = "the runs replayed different workloads, whose statements do not correspond"
+        return Correctness(checked=False, reason=apart, captured=False)
     checked: Literal["digest", "rows"] = "rows" if bare or captured else "digest"
     with duckdb.connect() as database, TemporaryDirectory() as spill:
         database.execute(f"SET memory_limit = '{_MEMORY}'; SET temp_directory = '{spill}'")
