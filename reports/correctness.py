@@ -115,7 +115,7 @@ def compare_answers(
         Unreadable: a file of a run or of the workload is damaged.
     """
     workload, captured = candidate.workload, baseline is None
-    runs = {"candidate": candidate.run} | ({} if baseline is None else {"baseline": baseline.run})
+    runs = {"candidate": candidate.run} | ({"baseline": baseline.run} if baseline else {})
     bare = [run.run_id for run in runs.values() if not run.document["dials"].get("digest")]
     missing = (
         "1.0's log holds no answers: replay both with --digest and give 1.0's run as --baseline"
@@ -131,35 +131,28 @@ def compare_answers(
         try:
             if workload is not None:
                 database.read_parquet(str(workload.statements_path)).create_view("asked")
-            if captured and (workload is None or not _any_rows(database)):
+            any_rows = "SELECT count(rows) > 0 FROM asked"
+            if captured and not (workload and database.execute(any_rows).fetchall()[0][0]):
                 return Correctness(checked=False, reason=missing, captured=True)
             rows, unstable = _compare(database, runs, checked, asked=workload is not None)
         except duckdb.Error as error:
-            raise Unreadable(
-                f"`{candidate.run.path}` or what it is compared with is damaged"
-            ) from (error)
+            damaged = f"`{candidate.run.path}` or what it is compared with is damaged"
+            raise Unreadable(damaged) from error
     return _counted(
         rows, unstable, checked=checked, captured=captured, confidence=confidence,
         reason=f"only numbers of rows were compared; {missing}" if checked == "rows" else None,
     )  # fmt: skip
 
 
-def _any_rows(database: duckdb.DuckDBPyConnection) -> bool:
-    return database.execute("SELECT count(rows) > 0 FROM asked").fetchall() == [(True,)]
-
-
 def _compare(
     database: duckdb.DuckDBPyConnection, runs: dict[str, Run], checked: str, *, asked: bool
 ) -> tuple[list[tuple[str, str, int, list[int]]], set[str]]:
     """Rows of template, outcome, count and lowest ids; and the unstable templates."""
-    answer = _ANSWERS[checked]
-    two, one = (_RUN.format(answer=answer, run=name) for name in ("candidate", "baseline"))
-    if "baseline" not in runs:
-        one = _CAPTURED
+    sides = {name: _RUN.format(answer=_ANSWERS[checked], run=name) for name in runs}
+    one, two = sides.get("baseline", _CAPTURED), sides["candidate"]
     # How a copy's values are drawn, see replay.variation.
-    drawn = [
-        tuple(run.document["dials"].get(key) for key in ("vary", "seed")) for run in runs.values()
-    ]
+    dials = [run.document["dials"] for run in runs.values()]
+    drawn = {(each.get("vary"), each.get("seed")) for each in dials}
     fixed = all(vary == "none" for vary, _ in drawn)
     for name, run in runs.items():
         _register(database, name, run)
@@ -167,7 +160,7 @@ def _compare(
         _COMPARE.format(
             one=one, two=two, what="digest" if checked == "digest" else "number of rows",
             session_kinds=tuple(sorted(SESSION_KINDS)),
-            same_copies=fixed or len(set(drawn)) == 1,
+            same_copies=fixed or len(drawn) == 1,
         )
     ).fetchall()  # fmt: skip
     suspects = sorted({name for name, outcome, *_ in rows if outcome in (_DIFFERENT, _OTHER_ROWS)})
@@ -181,7 +174,7 @@ def _compare(
 
 def _register(database: duckdb.DuckDBPyConnection, name: str, run: Run) -> None:
     """A run's samples under a name, to be read once."""
-    schema = pa.schema([SAMPLES.field(column) for column in _COLUMNS])
+    schema = pa.schema(map(SAMPLES.field, _COLUMNS))
     batches = run.sample_batches(_COLUMNS)
     database.register(name, pa.RecordBatchReader.from_batches(schema, batches))
 
@@ -207,24 +200,17 @@ def _counted(
     compared, different = counts.total(), counts.total() - counts[_SAME]
     templates = [
         Differing(
-            template_id=name,
-            compared=found.total(),
-            different=found.total() - found[_SAME],
+            template_id=name, compared=found.total(), different=found.total() - found[_SAME],
             statement_ids=sorted(set(examples[name]))[:_EXAMPLES],
         )
         for name, found in by_template.items()
         if found.total() > found[_SAME]
-    ]
+    ]  # fmt: skip
     return Correctness(
-        answered=compared + apart + skipped.total(),
-        compared=compared,
-        same=counts[_SAME],
-        different=different,
-        row_count_differs=counts[_OTHER_ROWS],
-        unstable=apart,
+        answered=compared + apart + skipped.total(), compared=compared, unstable=apart,
+        same=counts[_SAME], different=different, row_count_differs=counts[_OTHER_ROWS],
         skipped=dict(sorted(skipped.items(), key=lambda entry: (-entry[1], entry[0]))),
         share=different / compared if compared else None,
         interval=share_interval(different, compared, confidence=confidence) if compared else None,
-        templates=tuple(sorted(templates, key=lambda t: (-t.different, t.template_id))),
-        **told,
-    )
+        templates=tuple(sorted(templates, key=lambda t: (-t.different, t.template_id))), **told,
+    )  # fmt: skip

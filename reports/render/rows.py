@@ -164,9 +164,8 @@ def answer_rows(document: Document, most: int) -> list[Row]:
     """Templates whose answers differ, most first."""
     return [
         {
-            "id": found["template_id"],
-            "compared": fmt.count(found["compared"]),
-            "different": fmt.count(found["different"]),
+            "template": found["template_id"],
+            **{name: fmt.count(found[name]) for name in ("compared", "different")},
             "statements": ", ".join(map(str, found["statement_ids"])),
         }
         for found in document["correctness"]["templates"][:most]
@@ -179,24 +178,15 @@ def answers_in_words(document: Document) -> list[str]:
     if not found["checked"]:
         return [f"Not checked: {found['reason']}."]
     kind = "answers" if found["checked"] == "digest" else "numbers of rows"
-    said = [
-        f"{found['different']:,} of {found['compared']:,} {kind} differ from 1.0's"
-        f"{', ' + fmt.share(found['share']) if found['compared'] else ''} "
-        f"{fmt.interval(found['interval'], 'share')}".rstrip()
-        + "; "
-        f"{found['row_count_differs']:,} of them in their number of rows."
+    apart = {"of templates that 1.0 itself answers in two ways": found["unstable"]}
+    left_out = [f"{n:,} {reason}" for reason, n in (apart | found["skipped"]).items() if n]
+    return [
+        f"{found['different']:,} of {found['compared']:,} {kind} differ from 1.0's, "
+        f"{fmt.share(found['share'])} {fmt.interval(found['interval'], 'share')}; "
+        f"{found['row_count_differs']:,} of them in their number of rows.",
+        f"Not compared: {', '.join(left_out) or 'none'}.",
+        *([f"Note: {found['reason']}."] if found["reason"] else []),
     ]
-    if found["unstable"]:
-        said.append(
-            f"{found['unstable']:,} more are of templates to which 1.0 itself gave two answers "
-            "for one text and values: they depend on the moment and show nothing."
-        )
-    if found["skipped"]:
-        reasons = ", ".join(f"{number:,} {reason}" for reason, number in found["skipped"].items())
-        said.append(f"Not compared: {reasons}.")
-    return said + (
-        [f"{found['reason'][0].upper()}{found['reason'][1:]}."] if found["reason"] else []
-    )
 
 
 def template_rows(document: Document, most: int) -> list[Row]:

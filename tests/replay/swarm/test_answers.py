@@ -33,7 +33,7 @@ def test_a_row_that_differs_is_found_and_its_order_and_type_are_not(tmp_path: Pa
         (tmp_path / name).mkdir()
         with EmbeddedServer(name) as server:
             with psycopg.connect(server.url(), autocommit=True) as session:
-                session.execute(TABLE.format(kind=kind, rows=rows))  # type: ignore[arg-type]
+                session.execute(TABLE.format(kind=kind, rows=rows))
             options = ["--workload", str(workload.path), "--host", server.url(), "--digest"]
             result = replay(tmp_path / name, *options)
         assert result.code == 0, result.text
