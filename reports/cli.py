@@ -19,7 +19,8 @@ import click
 import replay
 from replay.cli import VERBS, filter_of, filter_options, json_option, print_json
 from replay.errors import ExitCode, FourstepError, UsageError, describe
-from replay.prepare import DIALECTS, TARGETS
+from replay.prepare import DIALECTS, MEASURES, TARGETS
+from replay.problems import microseconds
 from replay.store import fetch, written
 
 
@@ -51,6 +52,8 @@ def fourstep() -> None:
 @click.option("--kind", "kinds", multiple=True, help="select, set, …")
 @click.option("--template", "templates", multiple=True, help="a template's id")
 @click.option("--writes", is_flag=True, help="keep what may write; left out and counted without it")
+@click.option("--busiest", metavar="TIME", help="keep the busiest window of this length, say 1h")
+@click.option("--busiest-by", type=click.Choice(MEASURES), default="statements", show_default=True)
 @json_option
 def prepare(
     workload: Path,
@@ -63,6 +66,8 @@ def prepare(
     kinds: tuple[str, ...],
     templates: tuple[str, ...],
     writes: bool,
+    busiest: str | None,
+    busiest_by: str,
     as_json: bool,
     **wanted: Any,  # noqa: ANN401  of filter_options
 ) -> None:
@@ -71,6 +76,7 @@ def prepare(
     Options that may be given several times keep what any of them names.
     """
     from replay.artefact import write_text
+    from replay.prepare.busiest import busiest_window
     from replay.prepare.coverage import coverage_text
     from replay.prepare.prepare import prepare as prepare_workload
     from replay.progress import Progress
@@ -79,6 +85,15 @@ def prepare(
     from reports.render.coverage import coverage_page
 
     source = Workload(workload)
+    if busiest is not None:
+        if wanted["since"] or wanted["until"]:
+            raise UsageError("`--busiest` finds the window that `--from` and `--to` would give")
+        length_us = microseconds(busiest)
+        if not length_us:
+            raise UsageError(f"`--busiest {busiest}` is not a time", hint="write it as 1h or 15min")
+        window = busiest_window(source, length_s=length_us / 1e6, by=busiest_by)
+        wanted |= {"since": window.since.isoformat(), "until": window.until.isoformat()}
+        click.echo(window.in_words, err=True)
     progress = Progress()
     served = serving(check_url) if check_url else nullcontext(None)
     with written(place) as out, served as url:
