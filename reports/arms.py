@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reports.load import MISSING, Evidence
+from reports.scope import EVERYWHERE, Labels, Where, labels_of, select
 from reports.stats.blocks import BlockCounts, count_by_block
 from reports.stats.estimate import Bools, Floats, Int64s
 
@@ -38,7 +39,10 @@ class Blocks:
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
-    """Latencies of one side: `values_us`, `template`, `block` (0..blocks-1), all of length n."""
+    """Latencies of one side: `values_us`, `template`, `block` (0..blocks-1), all of length n.
+
+    `template` is the code of another label where the arms were built by one.
+    """
 
     name: str
     blocks: int
@@ -82,13 +86,15 @@ class Arm:
 class Arms:
     """Response times of both sides; `baseline` is empty when 1.0 left no durations.
 
-    `candidate` is over the samples that compare with the baseline, `candidate_all` over all.
+    `candidate` is over the samples that compare with the baseline, `candidate_all` over all but
+    the `warmed_up`, a number of samples left out as warm-up.
     """
 
     blocks: Blocks
     baseline: Arm
     candidate: Arm
     candidate_all: Arm
+    warmed_up: int = 0
 
     @property
     def captured(self) -> bool:
@@ -113,49 +119,70 @@ def cut_blocks(evidence: Evidence) -> Blocks:
     return Blocks(number=number, length_us=length / number, warning=warning)
 
 
-def build_arms(candidate: Evidence, baseline: Evidence | None) -> Arms:
-    """Both arms of the response time.
+def build_arms(
+    candidate: Evidence,
+    baseline: Evidence | None,
+    *,
+    service: bool = False,
+    where: Where = EVERYWHERE,
+    label: str = "template",
+    warm_up_us: int = 0,
+) -> Arms:
+    """Both arms of the response time, or of the `service` time, over the samples in `where`.
 
     A timeout counts with the time it had lasted: leaving it out would make its arm look faster.
     Errors do not count. Against `captured`, a statement that 1.0 failed is left out, and so is
     one without a duration in the log. 1.0 answered each captured statement once, however many
     copies of it were replayed, so its arm holds the originals alone.
+
+    What was due in the candidate's first `warm_up_us` is left out of both arms, whatever the
+    baseline's speed: the same statements. `label`, one of `LABELS`, must be known to both runs.
     """
-    blocks = cut_blocks(candidate)
-    timed = _timed(candidate)
-    everything = _arm(candidate, candidate.response_us, timed, blocks)
+    blocks, names = cut_blocks(candidate), labels_of(candidate, label)
+    cut_us = warm_up_us * candidate.dial("speed", 1)
+
+    def timed(evidence: Evidence) -> tuple[Int64s, Bools, int]:
+        values_us = evidence.service_us if service else evidence.response_us
+        ended = evidence.is_status("ok", "timeout") & evidence.asks_data()
+        kept = ended & (values_us != MISSING) & select(evidence, where)
+        if not cut_us:
+            return values_us, kept, 0
+        warm = kept & (evidence.due_us * evidence.dial("speed", 1) >= cut_us)
+        return values_us, warm, int(kept.sum() - warm.sum())
+
+    values_us, kept, warmed_up = timed(candidate)
+    assert names is not None, label
+    two = _arm(candidate, values_us, kept, blocks, names)
     if baseline is not None:
-        one = _arm(baseline, baseline.response_us, _timed(baseline), blocks)
-        one = replace(one, template=_shared_codes(baseline, candidate)[one.template])
-        return Arms(blocks=blocks, baseline=one, candidate=everything, candidate_all=everything)
+        values_us, kept, _ = timed(baseline)
+        theirs = labels_of(baseline, label)
+        assert theirs is not None, label
+        one = _arm(baseline, values_us, kept, blocks, _shared(theirs, names))
+        return Arms(
+            blocks=blocks, baseline=one, candidate=two, candidate_all=two, warmed_up=warmed_up
+        )
     comparable = (candidate.captured_us != MISSING) & ~candidate.failed_before
-    once = timed & comparable & candidate.original
-    one = replace(_arm(candidate, candidate.captured_us, once, blocks), name=CAPTURED)
-    shared = comparable[timed]
-    two = everything if shared.all() or not len(one) else everything.only(shared)
-    return Arms(blocks=blocks, baseline=one, candidate=two, candidate_all=everything)
+    once = kept & comparable & candidate.original
+    one = replace(_arm(candidate, candidate.captured_us, once, blocks, names), name=CAPTURED)
+    shared = comparable[kept]
+    part = two if shared.all() or not len(one) else two.only(shared)
+    return Arms(blocks=blocks, baseline=one, candidate=part, candidate_all=two, warmed_up=warmed_up)
 
 
-def _timed(evidence: Evidence) -> Bools:
-    ended = evidence.is_status("ok", "timeout")
-    timed: Bools = ended & evidence.asks_data() & (evidence.response_us != MISSING)
-    return timed
-
-
-def _arm(evidence: Evidence, values_us: Int64s, kept: Bools, blocks: Blocks) -> Arm:
+def _arm(evidence: Evidence, values_us: Int64s, kept: Bools, blocks: Blocks, labels: Labels) -> Arm:
     everything = Arm(
         name=evidence.run.run_id,
         blocks=blocks.number,
         values_us=values_us,
-        template=evidence.template,
+        template=labels.code,
         block=blocks.of(evidence.due_us, speed=evidence.dial("speed", 1)),
     )
     # No copy where all is kept: a column may weigh 160 MB.
     return everything if kept.all() else everything.only(kept)
 
 
-def _shared_codes(baseline: Evidence, candidate: Evidence) -> npt.NDArray[np.int32]:
-    """The candidate's code of each of the baseline's templates; its own alone get codes beyond."""
-    codes = {t.template_id: code for code, t in enumerate(candidate.templates)}
-    shared = [codes.setdefault(t.template_id, len(codes)) for t in baseline.templates]
-    return np.array(shared, dtype=np.int32)
+def _shared(theirs: Labels, ours: Labels) -> Labels:
+    """Their labels in our codes; words that we do not have get codes beyond."""
+    codes = {word: code for code, word in enumerate(ours.words)}
+    shared = [codes.setdefault(word, len(codes)) for word in theirs.words]
+    return Labels(code=np.array(shared, dtype=np.int32)[theirs.code], words=tuple(codes))

@@ -23,6 +23,7 @@ from replay.errors import FourstepError, Unreadable, UsageError
 from replay.run import SAMPLES, STATUSES, Ledger, Run, read_stream, sample_files
 from replay.store import fetch, is_remote
 from replay.workload import Workload
+from reports.callers import Callers, read_callers
 from reports.stats.estimate import Bools, Int64s
 
 MISSING = np.iinfo(np.int64).min
@@ -71,6 +72,8 @@ class Evidence:
     lag_us: Int64s
     backlog_us: Int64s
     captured_us: Int64s
+    callers: Callers | None
+    """Who asked; None where the workload is gone."""
 
     def __len__(self) -> int:
         return len(self.status)
@@ -79,6 +82,12 @@ class Evidence:
     def document(self) -> Mapping[str, Any]:
         """run.json."""
         return self.run.document
+
+    @property
+    def service_us(self) -> Int64s:
+        """done − sent (n), what is left of the response without waiting; `MISSING` for null."""
+        known = (self.response_us != MISSING) & (self.lag_us != MISSING)
+        return np.where(known, self.response_us - self.lag_us - self.backlog_us, MISSING)
 
     @property
     def length_us(self) -> int:
@@ -133,6 +142,7 @@ def load(path: Path, *, baseline: Evidence | None = None) -> Evidence:
     failure, failures = samples.failures(failing | (status == STATUSES.index("skipped")))
     original, failed = samples.numbers("clone") == 0, _failed_before(statement, workload, baseline)
     failing_statements = np.unique(statement[failing])
+    callers = None if workload is None else read_callers(workload, statement)
     del statement
     return Evidence(
         run=run,
@@ -145,6 +155,7 @@ def load(path: Path, *, baseline: Evidence | None = None) -> Evidence:
         original=original,
         failed_before=failed,
         failing_statements=failing_statements,
+        callers=callers,
         **samples.times(),
     )
 
