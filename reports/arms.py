@@ -6,6 +6,7 @@ gives. A block is a slice of capture time, so block 7 holds the same statements 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -138,35 +139,63 @@ def build_arms(
     What was due in the candidate's first `warm_up_us` is left out of both arms, whatever the
     baseline's speed: the same statements. `label`, one of `LABELS`, must be known to both runs.
     """
-    blocks, names = cut_blocks(candidate), labels_of(candidate, label)
+    blocks = cut_blocks(candidate)
     cut_us = warm_up_us * candidate.dial("speed", 1)
 
     def timed(evidence: Evidence) -> tuple[Int64s, Bools, int]:
         values_us = evidence.service_us if service else evidence.response_us
-        ended = evidence.is_status("ok", "timeout") & evidence.asks_data()
-        kept = ended & (values_us != MISSING) & select(evidence, where)
+        kept = _timed(evidence, values_us) & select(evidence, where)
         if not cut_us:
             return values_us, kept, 0
         warm = kept & (evidence.due_us * evidence.dial("speed", 1) >= cut_us)
         return values_us, warm, int(kept.sum() - warm.sum())
 
     values_us, kept, warmed_up = timed(candidate)
-    assert names is not None, label
-    two = _arm(candidate, values_us, kept, blocks, names)
+    labels = labels_of(candidate, label)
+    assert labels is not None, label
+    two = _arm(candidate, values_us, kept, blocks, labels)
     if baseline is not None:
         values_us, kept, _ = timed(baseline)
-        theirs = labels_of(baseline, label)
-        assert theirs is not None, label
-        one = _arm(baseline, values_us, kept, blocks, _shared(theirs, names))
+        codes = {word: code for code, word in enumerate(labels.words)}
+        one = timed_arm(baseline, values_us, blocks, codes=codes, label=label, kept=kept)
         return Arms(
             blocks=blocks, baseline=one, candidate=two, candidate_all=two, warmed_up=warmed_up
         )
     comparable = (candidate.captured_us != MISSING) & ~candidate.failed_before
     once = kept & comparable & candidate.original
-    one = replace(_arm(candidate, candidate.captured_us, once, blocks, names), name=CAPTURED)
+    one = replace(_arm(candidate, candidate.captured_us, once, blocks, labels), name=CAPTURED)
     shared = comparable[kept]
     part = two if shared.all() or not len(one) else two.only(shared)
     return Arms(blocks=blocks, baseline=one, candidate=part, candidate_all=two, warmed_up=warmed_up)
+
+
+def timed_arm(
+    evidence: Evidence,
+    values_us: Int64s,
+    blocks: Blocks,
+    *,
+    codes: Mapping[Any, int],
+    label: str = "template",
+    kept: Bools | None = None,
+) -> Arm:
+    """A run's latencies `values_us` (n, `MISSING` for none), its templates numbered by `codes`.
+
+    Templates, or other labels, that `codes` does not know get numbers beyond.
+    """
+    kept = _timed(evidence, values_us) if kept is None else kept
+    labels = labels_of(evidence, label)
+    assert labels is not None, label
+    arm = _arm(evidence, values_us, kept, blocks, labels)
+    known = dict(codes)
+    shared = [known.setdefault(word, len(known)) for word in labels.words]
+    return replace(arm, template=np.array(shared, dtype=np.int32)[arm.template])
+
+
+def _timed(evidence: Evidence, values_us: Int64s) -> Bools:
+    timed: Bools = (
+        evidence.is_status("ok", "timeout") & evidence.asks_data() & (values_us != MISSING)
+    )
+    return timed
 
 
 def _arm(evidence: Evidence, values_us: Int64s, kept: Bools, blocks: Blocks, labels: Labels) -> Arm:
@@ -179,10 +208,3 @@ def _arm(evidence: Evidence, values_us: Int64s, kept: Bools, blocks: Blocks, lab
     )
     # No copy where all is kept: a column may weigh 160 MB.
     return everything if kept.all() else everything.only(kept)
-
-
-def _shared(theirs: Labels, ours: Labels) -> Labels:
-    """Their labels in our codes; words that we do not have get codes beyond."""
-    codes = {word: code for code, word in enumerate(ours.words)}
-    shared = [codes.setdefault(word, len(codes)) for word in theirs.words]
-    return Labels(code=np.array(shared, dtype=np.int32)[theirs.code], words=tuple(codes))

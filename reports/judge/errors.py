@@ -24,7 +24,7 @@ def judge_errors(case: Case, gate: Gate) -> GateResult:
         gone = why_empty(evidence, gate.where)
         if gone:
             return result_of(gate, Outcome.INCONCLUSIVE, gone, n=0)
-        known = case.baseline is not None
+        known = errors.baseline_known
         errors = split_errors(evidence, with_baseline_run=known, where=gate.where)
     new, share = gate.metric in _NEW, gate.metric in _SHARES
     k, n = (errors.new, errors.answerable) if new else (errors.failed, errors.tried)
