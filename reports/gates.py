@@ -35,6 +35,8 @@ class Metric(StrEnum):
     ERRORS_ALL_SHARE = "errors.all_share"
     INGEST_LATENCY = "ingest.latency"
     INGEST_ERRORS = "ingest.errors"
+    RESULTS_MISMATCHES = "results.mismatches"
+    RESULTS_MISMATCH_SHARE = "results.mismatch_share"
     COST_MONTHLY = "cost.monthly"
 
 
@@ -71,6 +73,8 @@ METRICS = {
         unit="us", takes=("stat", "min_samples"), stats=LOAD_STATS, timing=True
     ),
     Metric.INGEST_ERRORS: Measure(unit="count"),
+    Metric.RESULTS_MISMATCHES: Measure(unit="count", takes=("max_unevaluated_share",)),
+    Metric.RESULTS_MISMATCH_SHARE: Measure(unit="share", takes=("max_unevaluated_share",)),
     Metric.COST_MONTHLY: Measure(unit="usd", limits=("max", "max_ratio")),
 }
 """All metrics; `reports.judge.judge` has who judges each."""
@@ -99,7 +103,7 @@ class Gate:
     """One condition: the `limit` and the key that gave it, such as `max_ratio`.
 
     Durations are microseconds. The fields from `min_harm_us` on belong to a gate over every
-    template (`for_each`).
+    template (`for_each`), the last also to gates on results.
     """
 
     id: str
@@ -280,6 +284,7 @@ _READ: dict[str, Callable[[Table, Measure], Any]] = {
     "min_samples": lambda table, _: int(table.number("min_samples", 0)),
     "captured": lambda table, _: table.choose("captured", ("cap", "allow"), "cap"),
     "where": lambda table, _: _where(table) if table.has("where") else EVERYWHERE,
+    "max_unevaluated_share": lambda table, _: _unevaluated_share(table),
 }
 """Keys that several metrics take, and how each is read."""
 
@@ -298,8 +303,12 @@ def _family(table: Table, where: Where) -> dict[str, Any]:
         "min_harm_us": table.duration_us("min_harm"),
         "correction": table.choose("correction", ("bh", "holm"), "bh"),
         "q": table.number("q", 0.05, high=1),
-        "max_unevaluated_share": table.number("max_unevaluated_share", 0.05, high=1),
+        "max_unevaluated_share": _unevaluated_share(table),
     }
+
+
+def _unevaluated_share(table: Table) -> float:
+    return table.number("max_unevaluated_share", 0.05, high=1)
 
 
 def _waiver(table: Table, ids: list[str]) -> Waiver:
