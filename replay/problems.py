@@ -20,6 +20,12 @@ _DURATION = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(us|ms|s|min|m|h)\s*$")
 _UNIT_US = {"us": 1, "ms": 1e3, "s": 1e6, "min": 60e6, "m": 60e6, "h": 3600e6}
 
 
+def microseconds(text: str) -> int | None:
+    """A duration such as `250ms` or `1h`; None where it is none."""
+    match = _DURATION.match(text)
+    return round(float(match[1]) * _UNIT_US[match[2]]) if match is not None else None
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """Parse a TOML file.
 
@@ -92,9 +98,9 @@ class Table:
     def duration_us(self, key: str) -> int:
         """A duration such as `"250ms"` in microseconds."""
         value = self.value(key)
-        match = _DURATION.match(value) if isinstance(value, str) else None
-        if match is not None:
-            return round(float(match[1]) * _UNIT_US[match[2]])
+        found = microseconds(value) if isinstance(value, str) else None
+        if found is not None:
+            return found
         self.add(f'`{key}` must be a duration such as "250ms" or "3s", not `{value}`')
         return 0
 

@@ -6,6 +6,7 @@ gives. A block is a slice of capture time, so block 7 holds the same statements 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -122,11 +123,11 @@ def build_arms(candidate: Evidence, baseline: Evidence | None) -> Arms:
     copies of it were replayed, so its arm holds the originals alone.
     """
     blocks = cut_blocks(candidate)
-    timed = _timed(candidate)
+    timed = _timed(candidate, candidate.response_us)
     everything = _arm(candidate, candidate.response_us, timed, blocks)
     if baseline is not None:
-        one = _arm(baseline, baseline.response_us, _timed(baseline), blocks)
-        one = replace(one, template=_shared_codes(baseline, candidate)[one.template])
+        codes = {t.template_id: code for code, t in enumerate(candidate.templates)}
+        one = timed_arm(baseline, baseline.response_us, blocks, codes=codes)
         return Arms(blocks=blocks, baseline=one, candidate=everything, candidate_all=everything)
     comparable = (candidate.captured_us != MISSING) & ~candidate.failed_before
     once = timed & comparable & candidate.original
@@ -136,9 +137,23 @@ def build_arms(candidate: Evidence, baseline: Evidence | None) -> Arms:
     return Arms(blocks=blocks, baseline=one, candidate=two, candidate_all=everything)
 
 
-def _timed(evidence: Evidence) -> Bools:
-    ended = evidence.is_status("ok", "timeout")
-    timed: Bools = ended & evidence.asks_data() & (evidence.response_us != MISSING)
+def timed_arm(
+    evidence: Evidence, values_us: Int64s, blocks: Blocks, *, codes: Mapping[str, int]
+) -> Arm:
+    """A run's latencies `values_us` (n, `MISSING` for none), its templates numbered by `codes`.
+
+    Templates that `codes` does not know get numbers beyond.
+    """
+    arm = _arm(evidence, values_us, _timed(evidence, values_us), blocks)
+    known = dict(codes)
+    shared = [known.setdefault(t.template_id, len(known)) for t in evidence.templates]
+    return replace(arm, template=np.array(shared, dtype=np.int32)[arm.template])
+
+
+def _timed(evidence: Evidence, values_us: Int64s) -> Bools:
+    timed: Bools = (
+        evidence.is_status("ok", "timeout") & evidence.asks_data() & (values_us != MISSING)
+    )
     return timed
 
 
@@ -152,10 +167,3 @@ def _arm(evidence: Evidence, values_us: Int64s, kept: Bools, blocks: Blocks) -> 
     )
     # No copy where all is kept: a column may weigh 160 MB.
     return everything if kept.all() else everything.only(kept)
-
-
-def _shared_codes(baseline: Evidence, candidate: Evidence) -> npt.NDArray[np.int32]:
-    """The candidate's code of each of the baseline's templates; its own alone get codes beyond."""
-    codes = {t.template_id: code for code, t in enumerate(candidate.templates)}
-    shared = [codes.setdefault(t.template_id, len(codes)) for t in baseline.templates]
-    return np.array(shared, dtype=np.int32)

@@ -21,7 +21,7 @@ from reports.cost import Cost
 from reports.errors import Errors, new_errors_by_template, split_errors
 from reports.fidelity import Fidelity, measure_fidelity
 from reports.inside import inside_figures
-from reports.load import Evidence
+from reports.load import Evidence, other_workload
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +52,8 @@ class Case:
     errors: Errors
     server: dict[str, Any] | None
     """What the server said of the run, see `reports.inside`."""
+    forced: bool
+    """True where the baseline run replayed another workload."""
 
 
 def build_case(
@@ -59,6 +61,7 @@ def build_case(
 ) -> Case:
     """Compare a run with another one, or with 1.0's log."""
     arms = build_arms(candidate, baseline)
+    forced = baseline is not None and other_workload(candidate.run, baseline.run) is not None
     resampler = Resampler(decision, arms.blocks)
     return Case(
         candidate=_side(candidate),
@@ -74,8 +77,9 @@ def build_case(
         templates=compare_templates(
             candidate, arms, resampler, new_errors=new_errors_by_template(candidate)
         ),
-        errors=split_errors(candidate, with_baseline_run=baseline is not None),
+        errors=split_errors(candidate, with_baseline_run=baseline is not None and not forced),
         server=inside_figures(candidate.run),
+        forced=forced,
     )
 
 

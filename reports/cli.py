@@ -19,7 +19,8 @@ import click
 import replay
 from replay.cli import VERBS, filter_of, filter_options, json_option, print_json
 from replay.errors import ExitCode, FourstepError, UsageError, describe
-from replay.prepare import DIALECTS, TARGETS
+from replay.prepare import DIALECTS, MEASURES, TARGETS
+from replay.problems import microseconds
 from replay.store import fetch, written
 
 
@@ -51,6 +52,8 @@ def fourstep() -> None:
 @click.option("--kind", "kinds", multiple=True, help="select, set, …")
 @click.option("--template", "templates", multiple=True, help="a template's id")
 @click.option("--writes", is_flag=True, help="keep what may write; left out and counted without it")
+@click.option("--busiest", metavar="TIME", help="keep the busiest window of this length, say 1h")
+@click.option("--busiest-by", type=click.Choice(MEASURES), default="statements", show_default=True)
 @json_option
 def prepare(
     workload: Path,
@@ -63,6 +66,8 @@ def prepare(
     kinds: tuple[str, ...],
     templates: tuple[str, ...],
     writes: bool,
+    busiest: str | None,
+    busiest_by: str,
     as_json: bool,
     **wanted: Any,  # noqa: ANN401  of filter_options
 ) -> None:
@@ -71,6 +76,7 @@ def prepare(
     Options that may be given several times keep what any of them names.
     """
     from replay.artefact import write_text
+    from replay.prepare.busiest import busiest_window
     from replay.prepare.coverage import coverage_text
     from replay.prepare.prepare import prepare as prepare_workload
     from replay.progress import Progress
@@ -79,6 +85,15 @@ def prepare(
     from reports.render.coverage import coverage_page
 
     source = Workload(workload)
+    if busiest is not None:
+        if wanted["since"] or wanted["until"]:
+            raise UsageError("`--busiest` finds the window that `--from` and `--to` would give")
+        length_us = microseconds(busiest)
+        if not length_us:
+            raise UsageError(f"`--busiest {busiest}` is not a time", hint="write it as 1h or 15min")
+        window = busiest_window(source, length_s=length_us / 1e6, by=busiest_by)
+        wanted |= {"since": window.since.isoformat(), "until": window.until.isoformat()}
+        click.echo(window.in_words, err=True)
     progress = Progress()
     served = serving(check_url) if check_url else nullcontext(None)
     with written(place) as out, served as url:
@@ -129,6 +144,7 @@ def doctor(url: str | None, workload: Path | None, scale: float, as_json: bool) 
 @click.option("--baseline", help="another run, or `captured`: 1.0's own durations [default]")
 @click.option("--gates", type=click.Path(path_type=Path), help="gates, TOML [default: shipped]")
 @click.option("--config", type=click.Path(path_type=Path), help="[default: fourstep.toml, if any]")
+@click.option("--force", is_flag=True, help="a baseline of another workload too; it is marked")
 @click.option("-o", "--output", "place", metavar="DIR|s3://…", required=True)
 @click.option("--exit-zero", is_flag=True, help="exit 0 whatever the verdict")
 @json_option
@@ -137,6 +153,7 @@ def report(
     baseline: str | None,
     gates: Path | None,
     config: Path | None,
+    force: bool,
     place: str,
     exit_zero: bool,
     as_json: bool,
@@ -152,6 +169,7 @@ def report(
             baseline=None if baseline in (None, "captured") else fetch(baseline),
             gates=gates,
             config=config or (configured if configured.is_file() else None),
+            force=force,
             out=out,
         )
     if as_json:
@@ -160,6 +178,28 @@ def report(
         print_summary(verdict, page=f"{place}/report.html")
     if not exit_zero and verdict.exit_code:
         raise SystemExit(int(verdict.exit_code))
+
+
+@fourstep.command()
+@click.argument("runs", nargs=-1, type=fetch, metavar="RUN RUN...")
+@click.option("--format", "form", type=click.Choice(["table", "json", "markdown", "csv"]))
+@click.option("--by", type=click.Choice(["template"]), help="rows for each of them too")
+@click.option("--force", is_flag=True, help="compare runs of different workloads; it is marked")
+@json_option
+def compare(
+    runs: tuple[Path, ...], form: str | None, by: str | None, force: bool, as_json: bool
+) -> None:
+    """Show percentiles of runs side by side, with the ratio of each to the first.
+
+    It judges nothing and exits 0.
+    """
+    from reports.render.table import FORMATS
+    from reports.side_by_side import compare_runs
+
+    if as_json and form not in (None, "json"):
+        raise UsageError(f"`--json` and `--format {form}` ask for two forms")
+    table = compare_runs(runs, by_template=by is not None, force=force)
+    click.echo(FORMATS["json" if as_json else form or "table"](table), nl=False)
 
 
 @fourstep.command()

@@ -81,6 +81,14 @@ class Evidence:
         return self.run.document
 
     @property
+    def service_us(self) -> Int64s:
+        """done − sent (n), `MISSING` where nothing was sent or nothing came back."""
+        known = (self.response_us != MISSING) & (self.lag_us != MISSING)
+        # Response time is backlog, then lag, then service time.
+        spent = np.where(known, self.backlog_us + self.lag_us, 0)
+        return np.where(known, self.response_us - spent, MISSING)
+
+    @property
     def length_us(self) -> int:
         """How long the timetable is; from the samples where run.json does not say."""
         stated = (self.document.get("timetable") or {}).get("length_us")
@@ -112,10 +120,14 @@ class Evidence:
         return Ledger(planned=0, skipped=skipped, **ended).account_for(self.run.planned)
 
 
-def load(path: Path, *, baseline: Evidence | None = None) -> Evidence:
+FORCE = "replay the same workload in both, or add `--force`, which marks the result"
+
+
+def load(path: Path, *, baseline: Evidence | None = None, force: bool = False) -> Evidence:
     """Read a run and, where it can be found, its workload.
 
-    What failed in `baseline`, another run of the same workload, counts as failed on 1.0.
+    What failed in `baseline`, another run of the same workload, counts as failed on 1.0. With
+    `force` it may be of another workload; then its statements have nothing to do with these.
 
     Raises:
         Unreadable: the run is not one, or a sample file is damaged.
@@ -123,7 +135,10 @@ def load(path: Path, *, baseline: Evidence | None = None) -> Evidence:
     """
     run = Run(path)
     if baseline is not None:
-        _refuse_other_workload(run, baseline.run)
+        difference = other_workload(run, baseline.run)
+        if difference and not force:
+            raise UsageError(difference, hint=FORCE)
+        baseline = None if difference else baseline
     workload = _open_workload(run)
     samples = _Samples(path)
     template, ids = samples.words("template_id")
@@ -239,15 +254,16 @@ def _less(later: Int64s, earlier: Int64s) -> Int64s:
     return np.where(known, np.where(known, later, 0) - np.where(known, earlier, 0), MISSING)
 
 
-def _refuse_other_workload(candidate: Run, baseline: Run) -> None:
-    ours, theirs = (run.document["workload"] for run in (candidate, baseline))
-    if ours["sha256"] != theirs["sha256"]:
-        raise UsageError(
-            f"`{baseline.path}` replayed another workload than `{candidate.path}`: "
-            f"`{theirs['uri']}` (sha256 {theirs['sha256'][:12]}) is not "
-            f"`{ours['uri']}` (sha256 {ours['sha256'][:12]})",
-            hint="replay the same workload against both places",
-        )
+def other_workload(run: Run, other: Run) -> str | None:
+    """How the workloads of two runs differ, in a sentence; None when they replayed the same."""
+    ours, theirs = (each.document["workload"] for each in (run, other))
+    if ours["sha256"] == theirs["sha256"]:
+        return None
+    return (
+        f"`{other.path}` replayed another workload than `{run.path}`: "
+        f"`{theirs['uri']}` (sha256 {theirs['sha256'][:12]}) is not "
+        f"`{ours['uri']}` (sha256 {ours['sha256'][:12]})"
+    )
 
 
 def _open_workload(run: Run) -> Workload | None:

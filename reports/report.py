@@ -41,12 +41,14 @@ def write_report(
     baseline: Path | None = None,
     gates: Path | None = None,
     config: Path | None = None,
+    force: bool = False,
     out: Path,
 ) -> Verdict:
     """Judge `run` and write its verdict and pages into `out`, which is made if missing.
 
     `baseline` is a run of the same workload on 1.0; None compares with the durations that 1.0's
     log gives. `gates` None means the gates that ship. `config` is a fourstep.toml with `[cost]`.
+    `force` goes on where the two runs replayed different workloads, and says so.
 
     Raises:
         UsageError: gates or config have problems, or the runs replayed different workloads.
@@ -54,7 +56,7 @@ def write_report(
     """
     rules = load_gates(gates)
     other = load(baseline) if baseline is not None else None
-    candidate = load(run, baseline=other)
+    candidate = load(run, baseline=other, force=force)
     rules.refuse_expired(_day_of(candidate.document))
     cost = estimate_cost(candidate, config)
     case = build_case(candidate, other, decision=rules.decision, cost=cost)

@@ -24,6 +24,7 @@ from reports.load import SESSION_KINDS
 from reports.stats.estimate import Word
 
 SCHEMA_VERSION = 1
+_FORCED = "1.0 and 2.0 replayed different workloads, compared by force"
 _IMITATION = "2.0 was an imitation of Redshift on PostgreSQL: its times are not Redshift's"
 
 
@@ -80,9 +81,11 @@ def decide(results: Sequence[GateResult]) -> tuple[Answer, str]:
 def give_verdict(case: Case, gates: Gates, results: Sequence[GateResult]) -> Verdict:
     """Decide, and gather the document."""
     decision, reason = decide(results)
+    # In the sentence itself: whoever shows anything of a verdict shows that.
     if case.candidate.evidence.document["target"].get("imitation"):
-        # In the sentence itself: whoever shows anything of a verdict shows that.
         reason = f"{reason}; {_IMITATION}"
+    if case.forced:
+        reason = f"{reason}; {_FORCED}"
     document = _document(case, gates, results, decision, reason)
     return Verdict(verdict=decision, reason=reason, gates=tuple(results), document=document)
 
@@ -194,6 +197,8 @@ def _bounds(line: Line) -> list[float | None] | None:
 
 def _warnings(case: Case) -> Iterator[str]:
     arms, evidence = case.arms, case.candidate.evidence
+    if case.forced:
+        yield _FORCED
     if not len(arms.baseline):
         yield "1.0 left no durations: nothing to compare with"
     elif arms.captured:

@@ -70,11 +70,13 @@ class Writer:
                     with cursor.copy(self.ingest.statement) as copy:
                         for row in rows:
                             copy.write(row)
-                    loaded = cursor.rowcount
                 else:
                     cursor.execute(self.ingest.statement)
+                loaded = cursor.rowcount
+                if loaded < 0:
+                    # Redshift's COPY does not say it by itself.
                     cursor.execute("SELECT pg_last_copy_count()")
-                    loaded = (cursor.fetchone() or (None,))[0]
+                    loaded = (cursor.fetchone() or (0,))[0]
             return {"status": "ok", "rows": loaded}
         except (psycopg.Error, FourstepError) as error:
             cause = error.__cause__ if isinstance(error, FourstepError) else error

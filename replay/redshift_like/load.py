@@ -17,7 +17,8 @@ def find_files(root: str, source: str) -> Sequence[Path]:
     place = Path(root, source)
     if not root or not source or ".." in place.parts:
         return []
-    return sorted(each for each in place.parent.glob(f"{place.name}*") if each.is_file())
+    within, start = (place, "") if source.endswith("/") else (place.parent, place.name)
+    return sorted(each for each in within.glob(f"{start}*") if each.is_file())
 
 
 def refuse(source: str) -> str:

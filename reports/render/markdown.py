@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reports.render.cost import cost_tables
@@ -56,10 +56,16 @@ def render_markdown(document: Mapping[str, Any]) -> str:
         lines += [fold.format("Inside 2.0"), *_table(columns, split), "</details>\n"]
     lines.append(fold.format("Cost"))
     for title, (head, *rows) in cost_tables(document["cost"]):
-        columns = {name or " " * at: str(at) for at, name in enumerate(head)}
-        cells = [{str(at): cell for at, cell in enumerate(row)} for row in rows]
-        lines += [f"{_text(title)}\n", *_table(columns, cells)]
+        lines += [f"{_text(title)}\n", markdown_table([head, *rows])]
     return "\n".join([*lines, "</details>"]) + "\n"
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells, the first row the head, as a table and an empty line."""
+    head, *others = rows
+    columns = {name or " " * at: str(at) for at, name in enumerate(head)}
+    cells = [{str(at): cell for at, cell in enumerate(row)} for row in others]
+    return "\n".join(_table(columns, cells))
 
 
 def _table(columns: Mapping[str, str], rows: Iterable[Row]) -> list[str]:

@@ -11,10 +11,14 @@ import psycopg
 import pytest
 
 from replay.ingest.background import NOTES
+from replay.redshift_like import Behaviour, RedshiftLike
 from replay.target.embedded import EmbeddedServer
 from reports.ingest import ingest_figures
 from tests.locusts import failed, judged, replay
 from tests.replay.planned import write_workload
+from tests.replay.redshift_like.conftest import embedded, new_database
+
+__all__ = ["embedded"]
 
 COPIES = [(0.0, "a", "SELECT 1"), (0.5, "etl", "COPY t FROM 's3://x'"), (1.0, "a", "SELECT 2")]
 
@@ -89,6 +93,31 @@ def test_loads_that_fail_are_counted_and_take_nothing_with_them(url: str, tmp_pa
     assert figures is not None and figures["ok"] == 0
     assert set(figures["errors"]) == {"22P02"}
     assert figures["errors"]["22P02"] == figures["error"] >= 2
+
+
+def test_redshift_is_loaded_from_s3_while_readers_are_replayed(
+    embedded: EmbeddedServer, tmp_path: Path
+) -> None:
+    (tmp_path / "bucket" / "part").mkdir(parents=True)
+    for name in ("0", "1"):
+        (tmp_path / "bucket" / "part" / name).write_text("1,a\n2,b\n")
+    backend = new_database(embedded)
+    with psycopg.connect(backend, autocommit=True) as session:
+        session.execute("CREATE TABLE arrivals (n int, word text)")
+        session.execute("GRANT ALL ON arrivals TO analyst")
+    behaviour = Behaviour(compile_ms=0, view_delay_s=0, s3=str(tmp_path))
+    ingest = 'table = "arrivals"\ncopy_from = "s3://bucket/part/"\nevery_s = 0.25'
+    with RedshiftLike(backend, behaviour) as server:
+        url = server.url(user="analyst")
+        result = replay(tmp_path, *options(tmp_path, url, ingest), "--cold")
+    assert result.code == 0, result.text
+    noted = loads(result.run.path)
+    whole = [note for note in noted if note["status"] == "ok"]
+    assert len(whole) >= len(noted) - 1 >= 2, noted
+    assert {note["rows"] for note in whole} == {4}
+    assert len(rows_of(backend)) == 2
+    figures = ingest_figures(result.run)
+    assert figures is not None and figures["asked_rows_per_s"] is None
 
 
 @pytest.mark.parametrize(
