@@ -56,9 +56,8 @@ def _judge_run(side: Side, gates: Gates, prefix: str) -> list[GateResult]:
 
 def _judge_clock(side: Side, name: str) -> Iterator[GateResult]:
     """Only where statements were answered before they were sent, which would look fast."""
-    evidence = side.evidence
-    known = (evidence.response_us != MISSING) & (evidence.lag_us != MISSING)
-    backwards = int((known & (evidence.response_us < evidence.lag_us + evidence.backlog_us)).sum())
+    service_us = side.evidence.service_us
+    backwards = int(((service_us < 0) & (service_us != MISSING)).sum())
     if backwards:
         said = f"a clock went backwards: {fmt.plural(backwards, 'statement')} ended before sent"
         yield GateResult(
