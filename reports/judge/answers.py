@@ -37,9 +37,8 @@ def judge_answers(case: Case, gate: Gate) -> GateResult:
     if outcome is Outcome.PASS and found.checked == "rows":
         cap = found.reason
     elif outcome is Outcome.PASS and found.open_share > gate.max_unevaluated_share:
-        shares = (found.open_share, gate.max_unevaluated_share)
-        cap = "{} could not be compared, at most {} allowed".format(*map(fmt.share, shares))
-        cap += f": {left_out}"
+        cap = f"{fmt.share(found.open_share)} could not be compared, at most "
+        cap += f"{fmt.share(gate.max_unevaluated_share)} allowed: {left_out}"
     elif outcome is Outcome.FAIL and found.captured:
         cap = "1.0's log tells of its data at another time"
     if cap:

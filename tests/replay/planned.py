@@ -23,10 +23,11 @@ def write_workload(
     duration_us: int = 1_000,
     unsupported: tuple[str, ...] = (),
     user: str | None = None,
+    rows_of_1_0: tuple[int | None, ...] = (),
 ) -> Workload:
     """A workload of `(second, session, sql)`; `kind` overrides what parsing would say.
 
-    Each statement took `duration_us` on 1.0.
+    Each statement took `duration_us` on 1.0; `rows_of_1_0` gives the numbers of rows, if any.
     """
     seq: dict[str, int] = {}
     rows: list[dict[str, object]] = []
@@ -45,6 +46,7 @@ def write_workload(
                     "template_id": found.template_id,
                     "sql": sql,
                     "user": user,
+                    "rows": rows_of_1_0[len(rows)] if rows_of_1_0 else None,
                     "origin": f"test:{len(rows) + 1}",
                 }
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,30 @@ def test_without_digests_on_both_sides_rows_are_compared(
     assert (found.checked, found.captured) == ("rows", False)
     assert (found.same, found.different, found.row_count_differs) == (1, 1, 1)
     assert "two replayed without --digest" in str(found.reason)
+
+
+@pytest.mark.parametrize(
+    ("mode", "rows", "checked", "reason"),
+    [
+        ("none", (1, 2, None), "rows", "only numbers of rows were compared"),
+        ("none", (None, None, None), False, "1.0's log holds no answers"),
+        ("literals", (1, 2, None), False, "1.0's log holds no answers"),
+    ],
+    ids=["rows", "no rows in the log", "pseudonyms asked"],
+)
+def test_without_a_baseline_run_rows_in_1_0s_log_are_compared(
+    tmp_path: Path, mode: str, rows: tuple[int | None, ...], checked: object, reason: str
+) -> None:
+    said = [(number / 10, "s", f"SELECT {number}") for number in range(3)]
+    workload = write_planned(tmp_path / "workload", said, rows_of_1_0=rows)
+    manifest = json.loads((workload.path / "manifest.json").read_text()) | {"redaction": mode}
+    (workload.path / "manifest.json").write_text(json.dumps(manifest))
+    run = _write(tmp_path / "two", workload, [*map(_row, range(3)), _row(0, clone=1)])
+    found = compare_answers(load(run), None, confidence=0.9)
+    assert (found.checked, found.captured, reason in str(found.reason)) == (checked, True, True)
+    if checked:
+        assert (found.same, found.different) == (1, 1)
+        assert found.skipped == {"no number of rows of 1.0": 1, "not asked on 1.0": 1}
 
 
 _ANSWERS = st.tuples(
