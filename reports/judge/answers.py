@@ -33,7 +33,7 @@ def judge_answers(case: Case, gate: Gate) -> GateResult:
     if found.templates:
         worst = found.templates[0]
         reason += f": most in template {worst.template_id}, as statement {worst.statement_ids[0]}"
-    cap = None
+    cap = would = None
     if outcome is Outcome.PASS and found.checked == "rows":
         cap = found.reason
     elif outcome is Outcome.PASS and found.open_share > gate.max_unevaluated_share:
@@ -42,10 +42,13 @@ def judge_answers(case: Case, gate: Gate) -> GateResult:
     elif outcome is Outcome.FAIL and found.captured:
         cap = "1.0's log tells of its data at another time"
     if cap:
-        outcome, reason = Outcome.INCONCLUSIVE, f"{reason}; would {outcome}, but {cap}"
+        would, reason = outcome, f"{reason}; would {outcome}, but {cap}"
+        outcome = Outcome.INCONCLUSIVE
     return result_of(
-        gate, outcome, reason, n=found.compared,
+        gate, outcome, reason, n=found.compared, would=would,
         observed=found.different if count else found.share,
         interval=None if count else found.interval,
+        confidence=None if count else case.decision.two_sided,
+        method=f"{what} of the same statements; {'a count' if count else 'Clopper-Pearson'}",
         templates=tuple(t.template_id for t in found.templates),
     )  # fmt: skip
