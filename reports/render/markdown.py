@@ -15,6 +15,7 @@ from reports.render.rows import (
     headline_rows,
     split_rows,
     template_rows,
+    user_tables,
 )
 
 MOST_ROWS = 50
@@ -27,6 +28,9 @@ _GATES = {"": "mark", "verdict": "verdict", "gate": "id", "observed": "observed"
 _TEMPLATES = {"template": "id", "starts": "start", "executions": "executions",
               "p50 1.0": "p50 1.0", "p50 2.0": "p50 2.0", "ratio": "ratio",
               "interval": "interval", "impact": "impact", "change": "word"}  # fmt: skip
+_USERS = {"statements": "statements", "share": "share", "p50 1.0": "p50 1.0", "p50 2.0": "p50 2.0",
+          "p95 1.0": "p95 1.0", "p95 2.0": "p95 2.0", "p95 ratio": "p95 ratio",
+          "interval": "p95 interval", "impact": "impact", "change": "word"}  # fmt: skip
 
 
 def render_markdown(document: Mapping[str, Any]) -> str:
@@ -51,6 +55,9 @@ def render_markdown(document: Mapping[str, Any]) -> str:
     if more > 0:
         lines.append(f"{more} more in verdict.json\n")
     lines.append("</details>\n")
+    for by, told, users in user_tables(document):
+        lines += [fold.format(f"Who gets slower, by {by}"), f"{_text(told)}\n"]
+        lines += [*_table({by: "name"} | _USERS, users), "</details>\n"]
     if split := split_rows(document):
         columns = {name: name for name in split[0]}
         lines += [fold.format("Inside 2.0"), *_table(columns, split), "</details>\n"]
