@@ -17,6 +17,7 @@ from reports.compare import (
     compare_templates,
     compare_throughput,
 )
+from reports.correctness import Correctness, compare_answers
 from reports.cost import Cost
 from reports.errors import Errors, new_errors_by_template, split_errors
 from reports.fidelity import Fidelity, measure_fidelity
@@ -50,6 +51,7 @@ class Case:
     throughput: Line
     templates: tuple[TemplateLine, ...]
     errors: Errors
+    correctness: Correctness
     server: dict[str, Any] | None
     """What the server said of the run, see `reports.inside`."""
     forced: bool
@@ -95,6 +97,7 @@ def build_case(
             candidate, arms, resampler, new_errors=new_errors_by_template(candidate)
         ),
         errors=split_errors(candidate, with_baseline_run=baseline is not None and not forced),
+        correctness=compare_answers(candidate, baseline, confidence=decision.two_sided),
         server=inside_figures(candidate.run),
         forced=forced,
     )

@@ -80,10 +80,8 @@ def _measured(gate: Mapping[str, Any]) -> str:
 def _decided(gate: Mapping[str, Any]) -> str:
     verdict, would = gate["verdict"], gate["would"]
     if would is not None:
-        cause = "the run is not valid" if verdict == "invalid" else (
-            "1.0's production timings are no controlled baseline"
-        )  # fmt: skip
-        return f"{verdict}: alone it would be {would}, but {cause}"
+        cap = gate["reason"].partition(f"would {would}, but ")[2] or "the run is not valid"
+        return f"{verdict}: alone it would be {would}, but {cap}"
     if gate["observed"] is None or (gate["floor"] and gate["n"] < gate["floor"]):
         return f"{verdict}: too little was measured, and no data never passes"
     if gate["interval"] is None:

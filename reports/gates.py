@@ -47,7 +47,7 @@ class Gate:
     """One condition: the `limit` and the key that gave it, such as `max_ratio`.
 
     Durations are microseconds. The fields from `min_harm_us` on belong to a gate over every
-    template (`for_each`).
+    template (`for_each`), the last also to gates on results.
     """
 
     id: str
@@ -228,6 +228,7 @@ _READ: dict[str, Callable[[Table, Measure], Any]] = {
     "min_samples": lambda table, _: int(table.number("min_samples", 0)),
     "captured": lambda table, _: table.choose("captured", ("cap", "allow"), "cap"),
     "where": lambda table, _: _where(table) if table.has("where") else EVERYWHERE,
+    "max_unevaluated_share": lambda table, _: _unevaluated_share(table),
 }
 """Keys that several metrics take, and how each is read."""
 
@@ -246,8 +247,12 @@ def _family(table: Table, where: Where) -> dict[str, Any]:
         "min_harm_us": table.duration_us("min_harm"),
         "correction": table.choose("correction", ("bh", "holm"), "bh"),
         "q": table.number("q", 0.05, high=1),
-        "max_unevaluated_share": table.number("max_unevaluated_share", 0.05, high=1),
+        "max_unevaluated_share": _unevaluated_share(table),
     }
+
+
+def _unevaluated_share(table: Table) -> float:
+    return table.number("max_unevaluated_share", 0.05, high=1)
 
 
 def _waiver(table: Table, ids: list[str]) -> Waiver:

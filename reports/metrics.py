@@ -21,6 +21,8 @@ class Metric(StrEnum):
     ERRORS_ALL_SHARE = "errors.all_share"
     INGEST_LATENCY = "ingest.latency"
     INGEST_ERRORS = "ingest.errors"
+    RESULTS_MISMATCHES = "results.mismatches"
+    RESULTS_MISMATCH_SHARE = "results.mismatch_share"
     COST_MONTHLY = "cost.monthly"
 
 
@@ -57,6 +59,8 @@ METRICS = {
         unit="us", takes=("stat", "min_samples"), stats=LOAD_STATS, timing=True
     ),
     Metric.INGEST_ERRORS: Measure(unit="count"),
+    Metric.RESULTS_MISMATCHES: Measure(unit="count", takes=("max_unevaluated_share",)),
+    Metric.RESULTS_MISMATCH_SHARE: Measure(unit="share", takes=("max_unevaluated_share",)),
     Metric.COST_MONTHLY: Measure(unit="usd", limits=("max", "max_ratio")),
 }
 """All metrics; `reports.judge.judge` has who judges each."""

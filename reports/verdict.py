@@ -144,7 +144,7 @@ def _document(
         "templates": [_template(line) for line in case.templates],
         "users": compare_users(case),
         "errors": _plain(asdict(case.errors)),
-        "correctness": {"checked": False, "reason": "answers were not compared"},
+        "correctness": _plain(asdict(case.correctness)),
         "server": case.server,
         "ingest": ingest_figures(case.candidate.evidence.run),
         "cost": _plain(case.cost.as_json()),

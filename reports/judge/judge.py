@@ -8,6 +8,7 @@ from collections.abc import Callable
 from reports import format as fmt
 from reports.case import Case
 from reports.gates import Gate, Gates
+from reports.judge.answers import judge_answers
 from reports.judge.errors import judge_errors
 from reports.judge.family import judge_templates
 from reports.judge.ingest import judge_load_errors, judge_load_time
@@ -23,7 +24,7 @@ def judge(case: Case, gates: Gates) -> tuple[GateResult, ...]:
     """Results in the order of the file, after those of validity.
 
     On a run that breaks a validity check every timing gate is invalid: it can neither pass nor
-    fail. Errors, the ledger and cost still count.
+    fail. Errors, answers, the ledger and cost still count.
     """
     results = judge_validity(case, gates)
     broken = [result for result in results if result.verdict is Outcome.INVALID]
@@ -73,6 +74,8 @@ JUDGES: dict[Metric, Callable[[Case, Gate], GateResult]] = {
     Metric.ERRORS_ALL_SHARE: judge_errors,
     Metric.INGEST_LATENCY: judge_load_time,
     Metric.INGEST_ERRORS: judge_load_errors,
+    Metric.RESULTS_MISMATCHES: judge_answers,
+    Metric.RESULTS_MISMATCH_SHARE: judge_answers,
     Metric.COST_MONTHLY: _judge_cost,
 }
 """Who judges each of `METRICS`."""

@@ -10,6 +10,8 @@ from reports.render.cost import cost_tables
 from reports.render.rows import (
     MARKS,
     Row,
+    answer_rows,
+    answers_in_words,
     facts,
     gate_rows,
     headline_rows,
@@ -58,6 +60,11 @@ def render_markdown(document: Mapping[str, Any]) -> str:
     for by, told, users in user_tables(document):
         lines += [fold.format(f"Who gets slower, by {by}"), f"{_text(told)}\n"]
         lines += [*_table({by: "name"} | _USERS, users), "</details>\n"]
+    lines.append(fold.format("Same answers"))
+    lines += [f"{_text(sentence)}\n" for sentence in answers_in_words(document)]
+    if answers := answer_rows(document, MOST_ROWS):
+        lines += _table({name: name for name in answers[0]}, answers)
+    lines.append("</details>\n")
     if split := split_rows(document):
         columns = {name: name for name in split[0]}
         lines += [fold.format("Inside 2.0"), *_table(columns, split), "</details>\n"]

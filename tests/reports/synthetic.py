@@ -40,6 +40,7 @@ class Plan:
 
     Statements go round `users`. A copy that `scale` adds comes two seconds later; below 1 some
     sessions are left out.
+    With `digests` a template has one answer, but for that of its `other_answers` last statements.
     """
 
     statements: int = 6000
@@ -62,6 +63,8 @@ class Plan:
     starved_us: int | None = None
     with_captured: bool = True
     finished: bool = True
+    digests: bool = False
+    other_answers: int = 0
     run_id: str = "r-20240611-b81"
     questions: tuple[str, ...] = QUESTIONS
     users: tuple[str | None, ...] = ("report",)
@@ -220,7 +223,10 @@ def _columns(
         "sqlstate": state,
         "error": error,
         "rows": [None if g else 1 for g in gone],
-        "digest": [None] * n,
+        "digest": [
+            None if g or not plan.digests else "f" * 32 if i >= n - plan.other_answers else 2 * name
+            for i, (g, name) in enumerate(zip(gone, ids, strict=True))
+        ],
         "captured_us": statements["duration_us"].to_pylist(),
         "diverged": [False] * len(statements),
         "backend_pid": [None if g else 1_000 + i % 40 for i, g in enumerate(gone)],
@@ -247,6 +253,7 @@ def _document(workload: Workload, plan: Plan, ledger: Ledger, length_us: int) ->
             "seed": plan.seed,
             "statement_timeout_s": 300,
             "lag_budget_ms": 250,
+            "digest": plan.digests,
         },
         "started_at": "2024-06-11T09:00:00Z",
         "ended_at": "2024-06-11T09:30:00Z" if plan.finished else None,

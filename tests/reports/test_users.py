@@ -200,7 +200,10 @@ def test_a_gate_is_explained_by_its_entry(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"baseline": None}, "inconclusive: alone it would be pass, but 1.0's production timings"),
+        (
+            {"baseline": None},
+            "inconclusive: alone it would be pass, but 1.0's timings come from production",
+        ),
         ({"baseline": None}, "what would decide it: a run of the same workload on 1.0"),
     ],
 )
