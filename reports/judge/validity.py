@@ -8,6 +8,7 @@ from reports import format as fmt
 from reports.case import Case, Side
 from reports.gates import VALIDITY, Gates
 from reports.judge.result import GateResult, Outcome
+from reports.load import MISSING
 
 _WORDS = {
     "lag_p99": "the tool's own lag, p99",
@@ -49,7 +50,20 @@ def _judge_run(side: Side, gates: Gates, prefix: str) -> list[GateResult]:
         _judge_ledger(side, f"{prefix}.ledger"),
         *(_judge_limit(side, name, limit, prefix) for name, limit in limits.items()),
         *_judge_server(side, f"{prefix}.same_server"),
+        *_judge_clock(side, f"{prefix}.clock"),
     ]
+
+
+def _judge_clock(side: Side, name: str) -> Iterator[GateResult]:
+    """Only where statements were answered before they were sent, which would look fast."""
+    service_us = side.evidence.service_us
+    backwards = int(((service_us < 0) & (service_us != MISSING)).sum())
+    if backwards:
+        said = f"a clock went backwards: {fmt.plural(backwards, 'statement')} ended before sent"
+        yield GateResult(
+            id=name, verdict=Outcome.INVALID, metric=name, unit="count", n=side.ledger.planned,
+            reason=said, observed=backwards, limit=0,
+        )  # fmt: skip
 
 
 def _judge_server(side: Side, name: str) -> Iterator[GateResult]:

@@ -85,9 +85,12 @@ def needed_for_margin(
 ) -> int | None:
     """Samples with which this ratio's interval would lie on one side of the margin.
 
-    The interval of log(ratio) narrows with the square root of n, so with d the distance of the
-    estimate to the margin and h the half of the interval on that side, n (h/d)^2. None when the
-    estimate sits on the margin, which no sample size resolves. An extrapolation, not a promise.
+    The interval of log(ratio) narrows with the square root of n. With d the distance of the
+    estimate to the margin and h the half of the interval on that side, n (h/d)^2 samples would
+    decide every other time, for the estimate moves too; 3.2 times as many decide nine times in
+    ten: ((1.645 + 1.282) / 1.645)^2, the quantiles of a one-sided test of 5 % and of its power.
+    None when the estimate sits on the margin, which no sample size resolves. An extrapolation
+    from an estimate: a run that takes its advice and is still undecided gives a better one.
     """
     low, high = interval
     if min(ratio, low, high, margin) <= 0 or not math.isfinite(high):
@@ -96,4 +99,7 @@ def needed_for_margin(
     half = math.log(high / ratio) if ratio <= margin else math.log(ratio / low)
     if distance < 1e-4 or half <= 0:
         return None
-    return max(n, math.ceil(n * (half / distance) ** 2))
+    return max(n, math.ceil(n * _POWER * (half / distance) ** 2))
+
+
+_POWER = 3.2

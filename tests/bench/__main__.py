@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 
-from tests.bench import logs, plans, replays
+from tests.bench import judged, logs, plans, replays
 from tests.bench.ground import Ground
 
 SECTIONS = {
@@ -23,6 +23,7 @@ SECTIONS = {
     "answer": replays.answer,
     "plan": plans.plan,
     "timetable": plans.timetable,
+    "report": judged.report,
 }
 
 
@@ -33,7 +34,9 @@ def main() -> None:
         description="; ".join(f"{name}: {run.__doc__}" for name, run in SECTIONS.items()),
     )
     parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], metavar="SECTION")
-    parser.add_argument("--statements", type=int, default=100_000, help="of pgbench's trace")
+    parser.add_argument(
+        "--statements", type=int, default=100_000, help="of pgbench's trace, or to report on"
+    )
     parser.add_argument("--seconds", type=int, default=60, help="of a steady load")
     parser.add_argument("--planned", type=int, default=10_000_000, help="in a timetable")
     wanted = parser.parse_args()
