@@ -62,6 +62,12 @@ class Case:
         """The candidate, and the baseline where it is a run."""
         return (self.candidate,) if self.baseline is None else (self.candidate, self.baseline)
 
+    @property
+    def evidence(self) -> dict[str, Evidence]:
+        """The runs by arm, `candidate` and perhaps `baseline`."""
+        names = ("candidate", "baseline")
+        return {name: side.evidence for name, side in zip(names, self.sides, strict=False)}
+
     def build_arms(self, **chosen: Any) -> Arms:  # noqa: ANN401  see `reports.arms.build_arms`
         """Arms of other samples, times or labels of the same runs."""
         baseline = None if self.baseline is None else self.baseline.evidence

@@ -146,6 +146,7 @@ def doctor(url: str | None, workload: Path | None, scale: float, as_json: bool) 
 @click.option("--config", type=click.Path(path_type=Path), help="[default: fourstep.toml, if any]")
 @click.option("--force", is_flag=True, help="a baseline of another workload too; it is marked")
 @click.option("-o", "--output", "place", metavar="DIR|s3://…", required=True)
+@click.option("--explain", "gate", metavar="GATE", help="print how this gate was decided instead")
 @click.option("--exit-zero", is_flag=True, help="exit 0 whatever the verdict")
 @json_option
 def report(
@@ -155,10 +156,12 @@ def report(
     config: Path | None,
     force: bool,
     place: str,
+    gate: str | None,
     exit_zero: bool,
     as_json: bool,
 ) -> None:
     """Decide about a run, and write the pages that say why."""
+    from reports.explain import explain
     from reports.render.terminal import print_summary
     from reports.report import write_report
 
@@ -172,8 +175,11 @@ def report(
             force=force,
             out=out,
         )
+    said = explain(verdict.document, gate) if gate else None
     if as_json:
-        print_json(verdict.as_json())
+        print_json(verdict.as_json() if said is None else {"gate": gate, "explanation": said})
+    elif said is not None:
+        click.echo(said)
     else:
         print_summary(verdict, page=f"{place}/report.html")
     if not exit_zero and verdict.exit_code:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -72,6 +73,35 @@ class Line:
     def word(self) -> Word:
         """What the ratio's interval says; for a rate, more is better."""
         return word_for(self.ratio, less_is_better=self.unit == "us")
+
+    @property
+    def bounds(self) -> list[float | None] | None:
+        """The interval of the ratio as JSON has it."""
+        return None if self.ratio.interval is None else list(self.ratio.interval)
+
+    def as_json(self) -> dict[str, Any]:
+        """A template's or a user's statistic in verdict.json."""
+        return {
+            "baseline_us": self.baseline.value,
+            "candidate_us": self.candidate.value,
+            "ratio": self.ratio.value,
+            "interval": self.bounds,
+            "word": str(self.word),
+        }
+
+
+def word_of(lines: Mapping[str, Line]) -> Word:
+    """One word for both of `TEMPLATE_QUANTILES`: that of p95, where it has one."""
+    p95 = lines["p95"].word
+    return lines["p50"].word if p95 is Word.CANNOT_TELL else p95
+
+
+def impact_of(one: Arm, two: Arm, executions: int) -> float | None:
+    """Executions times the difference of medians, in seconds; None without both medians."""
+    if not (len(one) and len(two)):
+        return None
+    medians = [quantile(arm.ordered_us, 0.5) for arm in (one, two)]
+    return executions * (medians[1] - medians[0]) / 1e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,17 +210,13 @@ def compare_templates(
     for code in np.flatnonzero(executions).tolist():
         number = int(executions[code])
         one, two = arms.baseline.of_template(code), arms.candidate.of_template(code)
-        impact = None
-        if len(one) and len(two):
-            medians = [quantile(arm.ordered_us, 0.5) for arm in (one, two)]
-            impact = number * (medians[1] - medians[0]) / 1e6
         found.append(
             TemplateLine(
                 template=evidence.templates[code],
                 executions=number,
                 share=number / int(executions.sum()),
                 lines=compare_quantiles(one, two, resampler, TEMPLATE_QUANTILES, coarse=True),
-                impact_s=impact,
+                impact_s=impact_of(one, two, number),
                 new_errors=int(new_errors[code]),
             )
         )

@@ -9,75 +9,19 @@ from __future__ import annotations
 import datetime
 import importlib.resources
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast
 
 from replay.problems import Table, read_toml, settle
-from reports.compare import QUANTILES, TEMPLATE_QUANTILES, Decision
-from reports.ingest import LOAD_STATS
+from reports.compare import TEMPLATE_QUANTILES, Decision
+from reports.metrics import METRICS, Measure, Metric
 from reports.scope import EVERYWHERE, LABELS, Where
 from reports.stats.family import Correction
 
 SCHEMA = 1
 
-
-class Metric(StrEnum):
-    """What a gate can look at."""
-
-    LATENCY_RESPONSE = "latency.response"
-    LATENCY_SERVICE = "latency.service"
-    THROUGHPUT = "throughput"
-    ERRORS_NEW = "errors.new"
-    ERRORS_NEW_SHARE = "errors.new_share"
-    ERRORS_ALL = "errors.all"
-    ERRORS_ALL_SHARE = "errors.all_share"
-    INGEST_LATENCY = "ingest.latency"
-    INGEST_ERRORS = "ingest.errors"
-    RESULTS_MISMATCHES = "results.mismatches"
-    RESULTS_MISMATCH_SHARE = "results.mismatch_share"
-    COST_MONTHLY = "cost.monthly"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measure:
-    """How a metric is limited: its unit, the limits of which a gate has one, and its other keys.
-
-    `timing` metrics say nothing on a run that breaks a validity check.
-    """
-
-    unit: str
-    limits: tuple[str, ...] = ("max",)
-    takes: tuple[str, ...] = ()
-    stats: tuple[str, ...] = tuple(QUANTILES)
-    timing: bool = False
-
-
-_LATENCY = Measure(
-    unit="us", limits=("max", "max_ratio"), takes=("stat", "min_samples", "captured", "where"),
-    timing=True,
-)  # fmt: skip
-
-METRICS = {
-    Metric.LATENCY_RESPONSE: replace(_LATENCY, takes=(*_LATENCY.takes, "for_each")),
-    Metric.LATENCY_SERVICE: _LATENCY,
-    Metric.THROUGHPUT: Measure(
-        unit="per_s", limits=("min", "min_ratio"), takes=("min_samples", "captured"), timing=True
-    ),
-    Metric.ERRORS_NEW: Measure(unit="count", takes=("where",)),
-    Metric.ERRORS_NEW_SHARE: Measure(unit="share", takes=("where",)),
-    Metric.ERRORS_ALL: Measure(unit="count", takes=("where",)),
-    Metric.ERRORS_ALL_SHARE: Measure(unit="share", takes=("where",)),
-    Metric.INGEST_LATENCY: Measure(
-        unit="us", takes=("stat", "min_samples"), stats=LOAD_STATS, timing=True
-    ),
-    Metric.INGEST_ERRORS: Measure(unit="count"),
-    Metric.RESULTS_MISMATCHES: Measure(unit="count", takes=("max_unevaluated_share",)),
-    Metric.RESULTS_MISMATCH_SHARE: Measure(unit="share", takes=("max_unevaluated_share",)),
-    Metric.COST_MONTHLY: Measure(unit="usd", limits=("max", "max_ratio")),
-}
-"""All metrics; `reports.judge.judge` has who judges each."""
 
 VALIDITY = {
     "lag_p99": "max",

@@ -23,11 +23,13 @@ from reports.charts.percentile_curve import draw_percentile_curve
 from reports.charts.split import draw_split
 from reports.charts.style import figure_to_svg
 from reports.charts.templates import draw_templates
+from reports.checksums import checksums
 from reports.compare import QUANTILES
 from reports.cost import estimate_cost
-from reports.gates import Gates, Metric, load_gates
+from reports.gates import Gates, load_gates
 from reports.judge.judge import judge
 from reports.load import load
+from reports.metrics import Metric
 from reports.render.html import render_html
 from reports.render.junit import render_junit
 from reports.render.markdown import render_markdown
@@ -60,7 +62,8 @@ def write_report(
     rules.refuse_expired(_day_of(candidate.document))
     cost = estimate_cost(candidate, config)
     case = build_case(candidate, other, decision=rules.decision, cost=cost)
-    verdict = give_verdict(case, rules, judge(case, rules))
+    evidence = checksums(case.evidence, gates=gates, config=config)
+    verdict = give_verdict(case, rules, judge(case, rules), evidence=evidence)
     charts = draw_charts(case, rules, verdict.document)
     if out.exists() and not out.is_dir():
         raise UsageError(f"`{out}` is a file", hint="name a directory for -o")

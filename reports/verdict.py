@@ -15,13 +15,14 @@ import replay
 from replay.errors import ExitCode
 from reports import format as fmt
 from reports.case import Case
-from reports.compare import Line, TemplateLine
+from reports.checksums import changed, in_one
+from reports.compare import Line, TemplateLine, word_of
 from reports.gates import Gates, Severity
 from reports.ingest import ingest_figures
 from reports.inside import CACHE_FLATTERS
 from reports.judge.result import GateResult, Outcome
 from reports.load import SESSION_KINDS
-from reports.stats.estimate import Word
+from reports.users import compare_users
 
 SCHEMA_VERSION = 1
 _FORCED = "1.0 and 2.0 replayed different workloads, compared by force"
@@ -78,8 +79,10 @@ def decide(results: Sequence[GateResult]) -> tuple[Answer, str]:
     return Answer.GO, _sentence_of_go(gates, results)
 
 
-def give_verdict(case: Case, gates: Gates, results: Sequence[GateResult]) -> Verdict:
-    """Decide, and gather the document."""
+def give_verdict(
+    case: Case, gates: Gates, results: Sequence[GateResult], *, evidence: Mapping[str, str]
+) -> Verdict:
+    """Decide, and gather the document; `evidence` is that of `reports.checksums`."""
     decision, reason = decide(results)
     # In the sentence itself: whoever shows anything of a verdict shows that.
     if case.candidate.evidence.document["target"].get("imitation"):
@@ -87,6 +90,11 @@ def give_verdict(case: Case, gates: Gates, results: Sequence[GateResult]) -> Ver
     if case.forced:
         reason = f"{reason}; {_FORCED}"
     document = _document(case, gates, results, decision, reason)
+    document["provenance"] |= {"evidence": dict(evidence), "evidence_sha256": in_one(evidence)}
+    document["warnings"] += [
+        f"`{name}` is not the file that the run wrote: its checksum is another"
+        for name in changed(case.evidence, evidence)
+    ]
     return Verdict(verdict=decision, reason=reason, gates=tuple(results), document=document)
 
 
@@ -134,6 +142,7 @@ def _document(
         "fidelity": asdict(case.candidate.fidelity),
         "headline": [_headline(line) for line in (*case.overall.values(), case.throughput)],
         "templates": [_template(line) for line in case.templates],
+        "users": compare_users(case),
         "errors": _plain(asdict(case.errors)),
         "correctness": _plain(asdict(case.correctness)),
         "server": case.server,
@@ -160,7 +169,7 @@ def _headline(line: Line) -> dict[str, Any]:
         **{name: estimate.value for name, estimate in arms.items()},
         "difference": None if one is None or two is None else two - one,
         "ratio": line.ratio.value,
-        "interval": _bounds(line),
+        "interval": line.bounds,
         "n": {name: estimate.n for name, estimate in arms.items()},
         "load": line.load,
         "word": str(line.word),
@@ -169,37 +178,23 @@ def _headline(line: Line) -> dict[str, Any]:
 
 
 def _template(template: TemplateLine) -> dict[str, Any]:
-    p50, p95 = template.lines["p50"], template.lines["p95"]
     return {
         **asdict(template.template),
         "executions": template.executions,
         "share": template.share,
-        "n": p50.ratio.n,
-        "stats": {
-            stat: {
-                "baseline_us": line.baseline.value,
-                "candidate_us": line.candidate.value,
-                "ratio": line.ratio.value,
-                "interval": _bounds(line),
-                "word": str(line.word),
-            }
-            for stat, line in template.lines.items()
-        },
-        "word": str(p95.word if p95.word is not Word.CANNOT_TELL else p50.word),
+        "n": template.lines["p50"].ratio.n,
+        "stats": {stat: line.as_json() for stat, line in template.lines.items()},
+        "word": str(word_of(template.lines)),
         "impact_s": template.impact_s,
         "new_errors": template.new_errors,
     }
-
-
-def _bounds(line: Line) -> list[float | None] | None:
-    return None if line.ratio.interval is None else list(line.ratio.interval)
 
 
 def _warnings(case: Case) -> Iterator[str]:
     arms, evidence = case.arms, case.candidate.evidence
     if case.forced:
         yield _FORCED
-    if not len(arms.baseline):
+    if len(arms.candidate_all) and not len(arms.baseline):
         yield "1.0 left no durations: nothing to compare with"
     elif arms.captured:
         yield (
@@ -211,6 +206,11 @@ def _warnings(case: Case) -> Iterator[str]:
         yield (
             f"2.0 was asked for {fmt.ratio(case.throughput.load)} the load of 1.0: what it takes "
             "longer may be the load's doing"
+        )
+    if arms.warmed_up:
+        yield (
+            f"{fmt.plural(arms.warmed_up, 'sample')} due in the first "
+            f"{fmt.duration(case.decision.warm_up_us)} left out of latencies as warm-up"
         )
     if arms.blocks.warning:
         yield arms.blocks.warning
@@ -244,9 +244,6 @@ def _warnings(case: Case) -> Iterator[str]:
 
 
 def _provenance(case: Case, gates: Gates) -> dict[str, Any]:
-    sides = {"candidate": case.candidate} | (
-        {"baseline": case.baseline} if case.baseline is not None else {}
-    )
     evidence = case.candidate.evidence
     workload = evidence.workload
     return {
@@ -254,8 +251,8 @@ def _provenance(case: Case, gates: Gates) -> dict[str, Any]:
         "baseline": case.arms.baseline.name,
         "candidate": evidence.run.run_id,
         "runs": {
-            name: {key: side.evidence.document.get(key) for key in _RUN_FACTS}
-            for name, side in sides.items()
+            name: {key: evidence.document.get(key) for key in _RUN_FACTS}
+            for name, evidence in case.evidence.items()
         },
         "workload": {
             **evidence.document["workload"],

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from reports import format as fmt
 from reports.case import Case
-from reports.gates import Gate, Metric
+from reports.gates import Gate
 from reports.judge.result import GateResult, Outcome, decide, result_of
+from reports.metrics import Metric
 
 
 def judge_answers(case: Case, gate: Gate) -> GateResult:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from reports import format as fmt
 from reports.case import Case
 from reports.errors import Errors, split_errors
-from reports.gates import Gate, Metric
+from reports.gates import Gate
 from reports.judge.result import GateResult, Outcome, decide, result_of
+from reports.metrics import Metric
 from reports.scope import why_empty
 from reports.stats.quantiles import share_interval
 

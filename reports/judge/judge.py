@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from reports import format as fmt
 from reports.case import Case
-from reports.gates import METRICS, Gate, Gates, Metric
+from reports.gates import Gate, Gates
 from reports.judge.answers import judge_answers
 from reports.judge.errors import judge_errors
 from reports.judge.family import judge_templates
@@ -16,6 +16,8 @@ from reports.judge.latency import judge_latency
 from reports.judge.result import GateResult, Outcome, result_of
 from reports.judge.throughput import judge_throughput
 from reports.judge.validity import judge_validity
+from reports.metrics import METRICS, Metric
+from reports.scope import in_words
 
 
 def judge(case: Case, gates: Gates) -> tuple[GateResult, ...]:
@@ -32,6 +34,9 @@ def judge(case: Case, gates: Gates) -> tuple[GateResult, ...]:
             result = judge_templates(case, gate, waivers)
         else:
             result = JUDGES[gate.metric](case, gate)
+        if gate.where and result.n:
+            said = f"{in_words(gate.where)}: {result.reason}"
+            result = dataclasses.replace(result, reason=said)
         if broken and METRICS[gate.metric].timing:
             why, would = f"not judged, the run is not valid: {broken[0].reason}", result.verdict
             result = dataclasses.replace(result, verdict=Outcome.INVALID, reason=why, would=would)

@@ -8,8 +8,9 @@ from reports import format as fmt
 from reports.arms import Arm
 from reports.case import Case
 from reports.compare import QUANTILES, compare_quantiles
-from reports.gates import Gate, Metric
+from reports.gates import Gate
 from reports.judge.result import GateResult, Outcome, decide, result_of
+from reports.metrics import Metric
 from reports.scope import why_empty
 from reports.stats.bootstrap import resample_quantile
 from reports.stats.estimate import Estimate, Interval
@@ -65,7 +66,7 @@ def judge_latency(case: Case, gate: Gate) -> GateResult:
     n = ratio.n if gate.relative else len(arms.candidate_all)
     if n < floor:
         said = f"{stat}: {fmt.plural(n, 'sample')}, needs {floor:,}"
-        if gate.relative and not len(arms.baseline):
+        if gate.relative and len(arms.candidate_all) and not len(arms.baseline):
             said = f"{stat}: {NO_DURATIONS}"
         result = result_of(gate, Outcome.INCONCLUSIVE, said, n=n, needed_n=floor)
         if gate.relative:

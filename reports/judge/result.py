@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from reports.gates import METRICS, Gate, Severity
+from reports.gates import Gate, Severity
+from reports.metrics import METRICS
 from reports.stats.estimate import Interval
 
 

@@ -31,6 +31,7 @@ def render_html(document: Mapping[str, Any], charts: Mapping[str, str]) -> str:
         checks=rows.gate_rows(document, checks=True),
         headline=list(rows.headline_rows(document)),
         templates=templates,
+        users=rows.user_tables(document),
         listed={row["id"] for row in templates},
         errors=document["errors"]["groups"][:MOST_ERRORS],
         answers=rows.answer_rows(document, MOST_TEMPLATES),

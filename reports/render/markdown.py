@@ -17,6 +17,7 @@ from reports.render.rows import (
     headline_rows,
     split_rows,
     template_rows,
+    user_tables,
 )
 
 MOST_ROWS = 50
@@ -29,6 +30,9 @@ _GATES = {"": "mark", "verdict": "verdict", "gate": "id", "observed": "observed"
 _TEMPLATES = {"template": "id", "starts": "start", "executions": "executions",
               "p50 1.0": "p50 1.0", "p50 2.0": "p50 2.0", "ratio": "ratio",
               "interval": "interval", "impact": "impact", "change": "word"}  # fmt: skip
+_USERS = {"statements": "statements", "share": "share", "p50 1.0": "p50 1.0", "p50 2.0": "p50 2.0",
+          "p95 1.0": "p95 1.0", "p95 2.0": "p95 2.0", "p95 ratio": "p95 ratio",
+          "interval": "p95 interval", "impact": "impact", "change": "word"}  # fmt: skip
 
 
 def render_markdown(document: Mapping[str, Any]) -> str:
@@ -53,6 +57,9 @@ def render_markdown(document: Mapping[str, Any]) -> str:
     if more > 0:
         lines.append(f"{more} more in verdict.json\n")
     lines.append("</details>\n")
+    for by, told, users in user_tables(document):
+        lines += [fold.format(f"Who gets slower, by {by}"), f"{_text(told)}\n"]
+        lines += [*_table({by: "name"} | _USERS, users), "</details>\n"]
     lines.append(fold.format("Same answers"))
     lines += [f"{_text(sentence)}\n" for sentence in answers_in_words(document)]
     if answers := answer_rows(document, MOST_ROWS):

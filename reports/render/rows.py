@@ -195,13 +195,50 @@ def template_rows(document: Document, most: int) -> list[Row]:
 
 
 def _template_row(template: Mapping[str, Any]) -> Row:
-    p50, p95 = template["stats"]["p50"], template["stats"]["p95"]
-    impact, new = template["impact_s"], template["new_errors"]
+    new = template["new_errors"]
     return {
         "id": template["template_id"],
         "start": fmt.excerpt(template["sql"] or "", SQL_START),
         "sql": fmt.excerpt(template["sql"] or "", 4_000),
         "executions": fmt.count(template["executions"]),
+        **_compared(template),
+        "new_errors": fmt.plural(new, "new error") if new else "",
+    }
+
+
+def user_tables(document: Document) -> list[tuple[str, str, list[Row]]]:
+    """By user and by application: of what, a sentence, and the rows that got slowest."""
+    return [
+        (section["by"], _told(section), [_user_row(row) for row in section["worst"]])
+        for section in document["users"]
+    ]
+
+
+def _told(section: Mapping[str, Any]) -> str:
+    said = (
+        f"{section['slower']:,} of {fmt.plural(section['names'], section['by'])} slower, "
+        f"{section['faster']:,} faster"
+    )
+    if section["cannot_tell"]:
+        share = fmt.share(section["cannot_tell_share"])
+        said += f"; cannot tell for {section['cannot_tell']:,} with {share} of statements"
+    if section["names"] > len(section["worst"]):
+        said += f"; the {len(section['worst'])} with the largest impact"
+    return said
+
+
+def _user_row(user: Mapping[str, Any]) -> Row:
+    return {
+        "name": "not known" if user["name"] is None else fmt.excerpt(user["name"], SQL_START),
+        "statements": fmt.count(user["statements"]),
+        "share": fmt.share(user["share"]),
+        **_compared(user),
+    }
+
+
+def _compared(entry: Mapping[str, Any]) -> Row:
+    p50, p95, impact = entry["stats"]["p50"], entry["stats"]["p95"], entry["impact_s"]
+    return {
         **{
             f"{stat} {place}": fmt.duration(line[f"{arm}_us"])
             for stat, line in (("p50", p50), ("p95", p95))
@@ -210,6 +247,7 @@ def _template_row(template: Mapping[str, Any]) -> Row:
         "ratio": fmt.ratio(p50["ratio"]),
         "interval": fmt.interval(p50["interval"]),
         "impact": fmt.difference(None if impact is None else impact * 1e6),
-        "word": template["word"],
-        "new_errors": fmt.plural(new, "new error") if new else "",
+        "word": entry["word"],
+        "p95 ratio": fmt.ratio(p95["ratio"]),
+        "p95 interval": fmt.interval(p95["interval"]),
     }

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from replay.errors import ExitCode, UsageError
-from reports.gates import METRICS, Metric, Severity, load_gates
+from reports.gates import Severity, load_gates
 from reports.judge.judge import JUDGES
+from reports.metrics import METRICS, Metric
 
 GOOD = """
 schema = 1

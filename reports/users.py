@@ -1,0 +1,69 @@
+"""Who gets slower: 1.0 and 2.0 by user and by application.
+
+An average over all users hides one whose reports got slower; gates with `where` hold for those
+that somebody thought of, this is for the others.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from reports.arms import Arms
+from reports.case import Case
+from reports.compare import TEMPLATE_QUANTILES, compare_quantiles, impact_of, word_of
+from reports.scope import labels_of
+from reports.stats.estimate import Word
+
+BY = ("user", "application")
+MOST = 10
+
+
+def compare_users(case: Case) -> list[dict[str, Any]]:
+    """The `users` list of verdict.json, an object for each of `BY` that names more than one.
+
+    With a single name it would be the headline again. Users come from the workload; where it is
+    gone the list is empty.
+    """
+    known = [by for by in BY if all(labels_of(side.evidence, by) for side in case.sides)]
+    return [section for by in known if (section := _compare(case, by)) is not None]
+
+
+def _compare(case: Case, by: str) -> dict[str, Any] | None:
+    evidence = case.candidate.evidence
+    labels = labels_of(evidence, by)
+    assert labels is not None
+    asked = ~evidence.is_status("skipped") & evidence.asks_data()
+    statements = np.bincount(labels.code[asked], minlength=len(labels.words))
+    codes = np.flatnonzero(statements).tolist()
+    if len(codes) < 2:
+        return None
+    arms, total = case.build_arms(label=by), int(statements.sum())
+    rows = []
+    for code in codes:
+        number = int(statements[code])
+        share = {"statements": number, "share": number / total}
+        rows.append({"name": labels.words[code], **share, **_figures(case, arms, code, number)})
+    rows.sort(key=lambda row: (-(row["impact_s"] or 0), -row["statements"], row["name"] or ""))
+    words = [row["word"] for row in rows]
+    return {
+        "by": by,
+        "names": len(rows),
+        "slower": words.count(Word.WORSE),
+        "faster": words.count(Word.IMPROVED),
+        "cannot_tell": words.count(Word.CANNOT_TELL),
+        "cannot_tell_share": sum(r["share"] for r in rows if r["word"] == Word.CANNOT_TELL),
+        "worst": rows[:MOST],
+    }
+
+
+def _figures(case: Case, arms: Arms, code: int, statements: int) -> dict[str, Any]:
+    one, two = arms.baseline.of_template(code), arms.candidate.of_template(code)
+    lines = compare_quantiles(one, two, case.resampler, TEMPLATE_QUANTILES, coarse=True)
+    return {
+        "n": lines["p50"].ratio.n,
+        "stats": {stat: line.as_json() for stat, line in lines.items()},
+        "word": str(word_of(lines)),
+        "impact_s": impact_of(one, two, statements),
+    }
