@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from reports.load import MISSING, Evidence
+from reports.scope import EVERYWHERE, Labels, Where, labels_of, select
 from reports.stats.blocks import BlockCounts, count_by_block
 from reports.stats.estimate import Bools, Floats, Int64s
 
@@ -41,7 +42,8 @@ class Blocks:
 class Arm:
     """Latencies of one side: `values_us`, `template`, `block` (0..blocks-1), all of length n.
 
-    `ordered` says that `values_us` ascends.
+    `template` is the code of another label where the arms were built by one. `ordered` says that
+    `values_us` ascends.
     """
 
     name: str
@@ -110,13 +112,15 @@ class Arm:
 class Arms:
     """Response times of both sides; `baseline` is empty when 1.0 left no durations.
 
-    `candidate` is over the samples that compare with the baseline, `candidate_all` over all.
+    `candidate` is over the samples that compare with the baseline, `candidate_all` over all but
+    the `warmed_up`, a number of samples left out as warm-up.
     """
 
     blocks: Blocks
     baseline: Arm
     candidate: Arm
     candidate_all: Arm
+    warmed_up: int = 0
 
     @property
     def captured(self) -> bool:
@@ -141,39 +145,74 @@ def cut_blocks(evidence: Evidence) -> Blocks:
     return Blocks(number=number, length_us=length / number, warning=warning)
 
 
-def build_arms(candidate: Evidence, baseline: Evidence | None) -> Arms:
-    """Both arms of the response time.
+def build_arms(
+    candidate: Evidence,
+    baseline: Evidence | None,
+    *,
+    service: bool = False,
+    where: Where = EVERYWHERE,
+    label: str = "template",
+    warm_up_us: int = 0,
+) -> Arms:
+    """Both arms of the response time, or of the `service` time, over the samples in `where`.
 
     A timeout counts with the time it had lasted: leaving it out would make its arm look faster.
     Errors do not count. Against `captured`, a statement that 1.0 failed is left out, and so is
     one without a duration in the log. 1.0 answered each captured statement once, however many
     copies of it were replayed, so its arm holds the originals alone.
+
+    What was due in the candidate's first `warm_up_us` is left out of both arms, whatever the
+    baseline's speed: the same statements. `label`, one of `LABELS`, must be known to both runs.
     """
     blocks = cut_blocks(candidate)
-    timed = _timed(candidate, candidate.response_us)
-    everything = _arm(candidate, candidate.response_us, timed, blocks)
+    cut_us = warm_up_us * candidate.dial("speed", 1)
+
+    def timed(evidence: Evidence) -> tuple[Int64s, Bools, int]:
+        values_us = evidence.service_us if service else evidence.response_us
+        kept = _timed(evidence, values_us) & select(evidence, where)
+        if not cut_us:
+            return values_us, kept, 0
+        warm = kept & (evidence.due_us * evidence.dial("speed", 1) >= cut_us)
+        return values_us, warm, int(kept.sum() - warm.sum())
+
+    values_us, kept, warmed_up = timed(candidate)
+    labels = labels_of(candidate, label)
+    assert labels is not None, label
+    two = _arm(candidate, values_us, kept, blocks, labels)
     if baseline is not None:
-        codes = {t.template_id: code for code, t in enumerate(candidate.templates)}
-        one = timed_arm(baseline, baseline.response_us, blocks, codes=codes)
-        return Arms(blocks=blocks, baseline=one, candidate=everything, candidate_all=everything)
+        values_us, kept, _ = timed(baseline)
+        codes = {word: code for code, word in enumerate(labels.words)}
+        one = timed_arm(baseline, values_us, blocks, codes=codes, label=label, kept=kept)
+        return Arms(
+            blocks=blocks, baseline=one, candidate=two, candidate_all=two, warmed_up=warmed_up
+        )
     comparable = (candidate.captured_us != MISSING) & ~candidate.failed_before
-    once = timed & comparable & candidate.original
-    one = replace(_arm(candidate, candidate.captured_us, once, blocks), name=CAPTURED)
-    shared = comparable[timed]
-    two = everything if shared.all() or not len(one) else everything.only(shared)
-    return Arms(blocks=blocks, baseline=one, candidate=two, candidate_all=everything)
+    once = kept & comparable & candidate.original
+    one = replace(_arm(candidate, candidate.captured_us, once, blocks, labels), name=CAPTURED)
+    shared = comparable[kept]
+    part = two if shared.all() or not len(one) else two.only(shared)
+    return Arms(blocks=blocks, baseline=one, candidate=part, candidate_all=two, warmed_up=warmed_up)
 
 
 def timed_arm(
-    evidence: Evidence, values_us: Int64s, blocks: Blocks, *, codes: Mapping[str, int]
+    evidence: Evidence,
+    values_us: Int64s,
+    blocks: Blocks,
+    *,
+    codes: Mapping[Any, int],
+    label: str = "template",
+    kept: Bools | None = None,
 ) -> Arm:
     """A run's latencies `values_us` (n, `MISSING` for none), its templates numbered by `codes`.
 
-    Templates that `codes` does not know get numbers beyond.
+    Templates, or other labels, that `codes` does not know get numbers beyond.
     """
-    arm = _arm(evidence, values_us, _timed(evidence, values_us), blocks)
+    kept = _timed(evidence, values_us) if kept is None else kept
+    labels = labels_of(evidence, label)
+    assert labels is not None, label
+    arm = _arm(evidence, values_us, kept, blocks, labels)
     known = dict(codes)
-    shared = [known.setdefault(t.template_id, len(known)) for t in evidence.templates]
+    shared = [known.setdefault(word, len(known)) for word in labels.words]
     return replace(arm, template=np.array(shared, dtype=np.int32)[arm.template])
 
 
@@ -184,12 +223,12 @@ def _timed(evidence: Evidence, values_us: Int64s) -> Bools:
     return timed
 
 
-def _arm(evidence: Evidence, values_us: Int64s, kept: Bools, blocks: Blocks) -> Arm:
+def _arm(evidence: Evidence, values_us: Int64s, kept: Bools, blocks: Blocks, labels: Labels) -> Arm:
     everything = Arm(
         name=evidence.run.run_id,
         blocks=blocks.number,
         values_us=values_us,
-        template=evidence.template,
+        template=labels.code,
         block=blocks.of(evidence.due_us, speed=evidence.dial("speed", 1)),
     )
     # No copy where all is kept: a column may weigh 160 MB.

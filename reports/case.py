@@ -17,6 +17,7 @@ from reports.compare import (
     compare_templates,
     compare_throughput,
 )
+from reports.correctness import Correctness, compare_answers
 from reports.cost import Cost
 from reports.errors import Errors, new_errors_by_template, split_errors
 from reports.fidelity import Fidelity, measure_fidelity
@@ -50,17 +51,29 @@ class Case:
     throughput: Line
     templates: tuple[TemplateLine, ...]
     errors: Errors
+    correctness: Correctness
     server: dict[str, Any] | None
     """What the server said of the run, see `reports.inside`."""
     forced: bool
     """True where the baseline run replayed another workload."""
+
+    @property
+    def sides(self) -> tuple[Side, ...]:
+        """The candidate, and the baseline where it is a run."""
+        return (self.candidate,) if self.baseline is None else (self.candidate, self.baseline)
+
+    def build_arms(self, **chosen: Any) -> Arms:  # noqa: ANN401  see `reports.arms.build_arms`
+        """Arms of other samples, times or labels of the same runs."""
+        baseline = None if self.baseline is None else self.baseline.evidence
+        warm_up_us = self.decision.warm_up_us
+        return build_arms(self.candidate.evidence, baseline, warm_up_us=warm_up_us, **chosen)
 
 
 def build_case(
     candidate: Evidence, baseline: Evidence | None, *, decision: Decision, cost: Cost
 ) -> Case:
     """Compare a run with another one, or with 1.0's log."""
-    arms = build_arms(candidate, baseline)
+    arms = build_arms(candidate, baseline, warm_up_us=decision.warm_up_us)
     forced = baseline is not None and other_workload(candidate.run, baseline.run) is not None
     resampler = Resampler(decision, arms.blocks)
     return Case(
@@ -78,6 +91,7 @@ def build_case(
             candidate, arms, resampler, new_errors=new_errors_by_template(candidate)
         ),
         errors=split_errors(candidate, with_baseline_run=baseline is not None and not forced),
+        correctness=compare_answers(candidate, baseline, confidence=decision.two_sided),
         server=inside_figures(candidate.run),
         forced=forced,
     )

@@ -37,11 +37,15 @@ TEMPLATE_BIN_WIDTH = 0.005
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What an interval is made with: the `[decision]` section of the gates."""
+    """What an interval is made with: the `[decision]` section of the gates.
+
+    What is due in the first `warm_up_us` of the run counts in no latency.
+    """
 
     confidence: float = 0.95
     resamples: int = 4000
     seed: int = 20240501
+    warm_up_us: int = 0
 
     @property
     def two_sided(self) -> float:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reports.load import Evidence
+from reports.scope import EVERYWHERE, Where, select
 from reports.stats.estimate import Bools, Int64s
 
 _CAUSES = (
@@ -52,20 +53,34 @@ class Errors:
     groups: tuple[ErrorGroup, ...]
 
     @property
-    def causes(self) -> str:
-        """The three most frequent causes of new errors, with their numbers."""
+    def failed(self) -> int:
+        """Samples that failed on 2.0, whatever 1.0 did."""
+        return self.new + self.existing
+
+    @property
+    def tried(self) -> int:
+        """Samples that 2.0 answered or failed."""
+        return self.answerable + self.existing + self.resolved
+
+    def causes(self, *, new: bool = True) -> str:
+        """The three most frequent causes of errors, the `new` ones or all, with their numbers."""
         causes: Counter[str] = Counter()
         for group in self.groups:
-            if group.divergence == "new":
+            if group.divergence == "new" or not new:
                 state = group.sqlstate
                 known = (words for start, words in _CAUSES if state.startswith(start))
                 causes[next(known, f"SQLSTATE {state}")] += group.count
         return ", ".join(f"{number:,} × {what}" for what, number in causes.most_common(3))
 
 
-def split_errors(evidence: Evidence, *, with_baseline_run: bool) -> Errors:
-    """Split failures by statement."""
-    failed, answered = evidence.is_status("error", "timeout"), evidence.is_status("ok")
+def split_errors(
+    evidence: Evidence, *, with_baseline_run: bool, where: Where = EVERYWHERE
+) -> Errors:
+    """Split failures by statement, of the samples in `where`."""
+    inside = select(evidence, where)
+    failed, answered = (
+        evidence.is_status(*names) & inside for names in (("error", "timeout"), ("ok",))
+    )
     before = evidence.failed_before
     new, existing = failed & ~before, failed & before
     return Errors(

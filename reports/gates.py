@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import datetime
 import importlib.resources
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, cast
 
 from replay.problems import Table, read_toml, settle
 from reports.compare import QUANTILES, TEMPLATE_QUANTILES, Decision
+from reports.ingest import LOAD_STATS
+from reports.scope import EVERYWHERE, LABELS, Where
 from reports.stats.family import Correction
 
 SCHEMA = 1
@@ -24,17 +27,57 @@ class Metric(StrEnum):
     """What a gate can look at."""
 
     LATENCY_RESPONSE = "latency.response"
+    LATENCY_SERVICE = "latency.service"
+    THROUGHPUT = "throughput"
     ERRORS_NEW = "errors.new"
     ERRORS_NEW_SHARE = "errors.new_share"
+    ERRORS_ALL = "errors.all"
+    ERRORS_ALL_SHARE = "errors.all_share"
+    INGEST_LATENCY = "ingest.latency"
+    INGEST_ERRORS = "ingest.errors"
+    RESULTS_MISMATCHES = "results.mismatches"
+    RESULTS_MISMATCH_SHARE = "results.mismatch_share"
     COST_MONTHLY = "cost.monthly"
 
 
-_LIMITS = {
-    Metric.LATENCY_RESPONSE: ("max", "max_ratio"),
-    Metric.ERRORS_NEW: ("max",),
-    Metric.ERRORS_NEW_SHARE: ("max",),
-    Metric.COST_MONTHLY: ("max", "max_ratio"),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """How a metric is limited: its unit, the limits of which a gate has one, and its other keys.
+
+    `timing` metrics say nothing on a run that breaks a validity check.
+    """
+
+    unit: str
+    limits: tuple[str, ...] = ("max",)
+    takes: tuple[str, ...] = ()
+    stats: tuple[str, ...] = tuple(QUANTILES)
+    timing: bool = False
+
+
+_LATENCY = Measure(
+    unit="us", limits=("max", "max_ratio"), takes=("stat", "min_samples", "captured", "where"),
+    timing=True,
+)  # fmt: skip
+
+METRICS = {
+    Metric.LATENCY_RESPONSE: replace(_LATENCY, takes=(*_LATENCY.takes, "for_each")),
+    Metric.LATENCY_SERVICE: _LATENCY,
+    Metric.THROUGHPUT: Measure(
+        unit="per_s", limits=("min", "min_ratio"), takes=("min_samples", "captured"), timing=True
+    ),
+    Metric.ERRORS_NEW: Measure(unit="count", takes=("where",)),
+    Metric.ERRORS_NEW_SHARE: Measure(unit="share", takes=("where",)),
+    Metric.ERRORS_ALL: Measure(unit="count", takes=("where",)),
+    Metric.ERRORS_ALL_SHARE: Measure(unit="share", takes=("where",)),
+    Metric.INGEST_LATENCY: Measure(
+        unit="us", takes=("stat", "min_samples"), stats=LOAD_STATS, timing=True
+    ),
+    Metric.INGEST_ERRORS: Measure(unit="count"),
+    Metric.RESULTS_MISMATCHES: Measure(unit="count", takes=("max_unevaluated_share",)),
+    Metric.RESULTS_MISMATCH_SHARE: Measure(unit="share", takes=("max_unevaluated_share",)),
+    Metric.COST_MONTHLY: Measure(unit="usd", limits=("max", "max_ratio")),
 }
+"""All metrics; `reports.judge.judge` has who judges each."""
 
 VALIDITY = {
     "lag_p99": "max",
@@ -57,20 +100,22 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """One condition, `max` or `max_ratio`. Durations in microseconds.
+    """One condition: the `limit` and the key that gave it, such as `max_ratio`.
 
-    The fields from `min_harm_us` on belong to a gate over every template (`for_each`).
+    Durations are microseconds. The fields from `min_harm_us` on belong to a gate over every
+    template (`for_each`), the last also to gates on results.
     """
 
     id: str
     metric: Metric
     why: str = ""
     severity: Severity = Severity.BLOCK
-    max: float | None = None
-    max_ratio: float | None = None
+    limit: float = 0.0
+    key: str = "max"
     stat: str | None = None
     min_samples: int = 0
     captured: str = "cap"
+    where: Where = field(default_factory=dict)
     for_each: bool = False
     min_harm_us: int = 0
     correction: Correction = "bh"
@@ -78,9 +123,14 @@ class Gate:
     max_unevaluated_share: float = 0.05
 
     @property
-    def limit(self) -> float:
-        """The one limit it has."""
-        return self.max_ratio if self.max is None else self.max  # type: ignore[return-value]
+    def relative(self) -> bool:
+        """True where the limit is a ratio to the baseline."""
+        return self.key.endswith("_ratio")
+
+    @property
+    def side(self) -> str:
+        """`max` where the limit is the most allowed, `min` where it is the least."""
+        return self.key.removesuffix("_ratio")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +203,7 @@ def _decision(table: Table) -> Decision:
         confidence=table.number("confidence", default.confidence, low=0.6, high=0.999),
         resamples=int(table.number("resamples", default.resamples, low=200, high=100_000)),
         seed=int(table.number("seed", default.seed, high=2**53)),
+        warm_up_us=table.duration_us("warm_up") if table.has("warm_up") else 0,
     )
     table.close()
     return decision
@@ -182,12 +233,11 @@ def _gate(table: Table) -> Gate:
     metric = table.choose("metric", list(Metric))
     keys: dict[str, Any] = {}
     if metric:
-        limits = _LIMITS[Metric(metric)]
-        latency = metric == Metric.LATENCY_RESPONSE
-        for_each = latency and table.has("for_each")
-        keys = _limit(table, limits[1:] if for_each else limits, in_time=latency)
-        keys |= _latency(table) if latency else {}
-        keys |= _family(table) if for_each else {}
+        measure = METRICS[Metric(metric)]
+        for_each = "for_each" in measure.takes and table.has("for_each")
+        keys = _limit(table, ("max_ratio",) if for_each else measure.limits, unit=measure.unit)
+        keys |= {key: read(table, measure) for key, read in _READ.items() if key in measure.takes}
+        keys |= _family(table, keys["where"]) if for_each else {}
     gate = Gate(
         id=str(name or ""),
         metric=Metric(metric or Metric.ERRORS_NEW),
@@ -200,7 +250,7 @@ def _gate(table: Table) -> Gate:
     return gate
 
 
-def _limit(table: Table, limits: tuple[str, ...], *, in_time: bool) -> dict[str, Any]:
+def _limit(table: Table, limits: tuple[str, ...], *, unit: str) -> dict[str, Any]:
     present = [key for key in limits if table.has(key)]
     if len(present) != 1:
         said = " and ".join(f"`{key}`" for key in present) or "none"
@@ -208,21 +258,41 @@ def _limit(table: Table, limits: tuple[str, ...], *, in_time: bool) -> dict[str,
         table.add(f"needs one limit, {choice}; it has {said}")
         return {}
     key = present[0]
-    if key == "max" and in_time:
-        return {key: table.duration_us(key)}
-    return {key: table.number(key, low=1e-9 if key == "max_ratio" else 0)}
+    if unit == "us" and not key.endswith("_ratio"):
+        return {"key": key, "limit": table.duration_us(key)}
+    high = 1.0 if unit == "share" else float("inf")
+    low = 1e-9 if key.endswith("_ratio") else 0
+    return {"key": key, "limit": table.number(key, low=low, high=high)}
 
 
-def _latency(table: Table) -> dict[str, Any]:
-    return {
-        "stat": table.choose("stat", QUANTILES),
-        "min_samples": int(table.number("min_samples", 0)),
-        "captured": table.choose("captured", ("cap", "allow"), "cap"),
-    }
+def _where(table: Table) -> Where:
+    inner, where = table.table("where"), {}
+    for label in LABELS:
+        if not inner.has(label):
+            continue
+        said = inner.value(label)
+        names = said if isinstance(said, list) else [said]
+        if not names or not all(isinstance(name, str) and name for name in names):
+            inner.add(f"`{label}` must be a name or a list of names")
+        where[label] = tuple(map(str, names))
+    inner.close()
+    return where
 
 
-def _family(table: Table) -> dict[str, Any]:
+_READ: dict[str, Callable[[Table, Measure], Any]] = {
+    "stat": lambda table, measure: table.choose("stat", measure.stats),
+    "min_samples": lambda table, _: int(table.number("min_samples", 0)),
+    "captured": lambda table, _: table.choose("captured", ("cap", "allow"), "cap"),
+    "where": lambda table, _: _where(table) if table.has("where") else EVERYWHERE,
+    "max_unevaluated_share": lambda table, _: _unevaluated_share(table),
+}
+"""Keys that several metrics take, and how each is read."""
+
+
+def _family(table: Table, where: Where) -> dict[str, Any]:
     table.choose("for_each", ("template",))
+    if where:
+        table.add("a gate for each template looks at all statements and takes no `where`")
     if table.value("stat") not in TEMPLATE_QUANTILES:
         table.add(f"a gate for each template needs `stat` {' or '.join(TEMPLATE_QUANTILES)}")
     if not (table.has("max_ratio") and table.has("min_harm")):
@@ -233,8 +303,12 @@ def _family(table: Table) -> dict[str, Any]:
         "min_harm_us": table.duration_us("min_harm"),
         "correction": table.choose("correction", ("bh", "holm"), "bh"),
         "q": table.number("q", 0.05, high=1),
-        "max_unevaluated_share": table.number("max_unevaluated_share", 0.05, high=1),
+        "max_unevaluated_share": _unevaluated_share(table),
     }
+
+
+def _unevaluated_share(table: Table) -> float:
+    return table.number("max_unevaluated_share", 0.05, high=1)
 
 
 def _waiver(table: Table, ids: list[str]) -> Waiver:

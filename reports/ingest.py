@@ -15,8 +15,10 @@ import numpy as np
 
 from replay.ingest.background import NOTES
 from replay.run import Run
+from reports.stats.estimate import Int64s
 
 _STATS = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
+LOAD_STATS = tuple(_STATS)
 
 
 def ingest_figures(run: Run) -> dict[str, Any] | None:
@@ -30,8 +32,7 @@ def ingest_figures(run: Run) -> dict[str, Any] | None:
         return None
     notes = list(_notes(run))
     ends = Counter(note["status"] for note in notes)
-    ended = [note for note in notes if note["status"] != "cancelled"]
-    late_us = np.array([note["done_us"] - note["due_us"] for note in ended], np.int64)
+    late_us = load_times(run)
     rows = sum(note["rows"] or 0 for note in notes)
     span_us = max((note["done_us"] for note in notes), default=0)
     quantiles = {
@@ -49,6 +50,12 @@ def ingest_figures(run: Run) -> dict[str, Any] | None:
         "errors": dict(Counter(note["sqlstate"] for note in notes if note["status"] == "error")),
         "failure": asked["failure"],
     }
+
+
+def load_times(run: Run) -> Int64s:
+    """Response times in microseconds, ascending, of the loads that ended by themselves."""
+    ended = (note for note in _notes(run) if note["status"] != "cancelled")
+    return np.sort(np.array([note["done_us"] - note["due_us"] for note in ended], np.int64))
 
 
 def _notes(run: Run) -> Iterator[dict[str, Any]]:

@@ -23,6 +23,7 @@ from replay.errors import FourstepError, Unreadable, UsageError
 from replay.run import SAMPLES, STATUSES, Ledger, Run, read_stream, sample_files
 from replay.store import fetch, is_remote
 from replay.workload import Workload
+from reports.callers import Callers, read_callers
 from reports.stats.estimate import Bools, Int64s
 
 MISSING = np.iinfo(np.int64).min
@@ -71,6 +72,8 @@ class Evidence:
     lag_us: Int64s
     backlog_us: Int64s
     captured_us: Int64s
+    callers: Callers | None
+    """Who asked; None where the workload is gone."""
 
     def __len__(self) -> int:
         return len(self.status)
@@ -148,6 +151,7 @@ def load(path: Path, *, baseline: Evidence | None = None, force: bool = False) -
     failure, failures = samples.failures(failing | (status == STATUSES.index("skipped")))
     original, failed = samples.numbers("clone") == 0, _failed_before(statement, workload, baseline)
     failing_statements = np.unique(statement[failing])
+    callers = None if workload is None else read_callers(workload, statement)
     del statement
     return Evidence(
         run=run,
@@ -160,6 +164,7 @@ def load(path: Path, *, baseline: Evidence | None = None, force: bool = False) -
         original=original,
         failed_before=failed,
         failing_statements=failing_statements,
+        callers=callers,
         **samples.times(),
     )
 

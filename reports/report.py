@@ -83,7 +83,8 @@ def draw_charts(case: Case, rules: Gates, document: Mapping[str, Any]) -> dict[s
     latencies = [gate for gate in rules.gates if gate.metric is Metric.LATENCY_RESPONSE]
     if two is not None:
         title = findings.of_curve(document)
-        limits = [(QUANTILES[g.stat or "p50"], g.max) for g in latencies if g.max]
+        absolute = [gate for gate in latencies if not (gate.relative or gate.where)]
+        limits = [(QUANTILES[gate.stat or "p50"], gate.limit) for gate in absolute]
         drawn["curve"] = draw_percentile_curve(one, two, limits=limits, title=title), title
     title = findings.of_templates(document)
     # The strictest, where several gates look at templates.

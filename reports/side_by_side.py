@@ -130,7 +130,10 @@ def _facts_of(side: _Side, *, forced: bool) -> dict[str, Cell]:
             note="not A's, compared by force" if forced else "",
         ),
         "target": Cell(value=_place(target), note=size.name if size.sized else ""),
-        "mode": Cell(value=f"pool of {dials.get('users')}" if mode == "pool" else mode),
+        "mode": Cell(
+            value=f"pool of {dials.get('users')}" if mode == "pool" else mode,
+            note="after think time" if dials.get("pace") == "think" else "",
+        ),
         **{dial: Cell(value=dials.get(dial)) for dial in ("scale", "speed")},
         "ended by": Cell(value=fidelity.ended_by),
         **{

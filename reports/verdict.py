@@ -135,7 +135,7 @@ def _document(
         "headline": [_headline(line) for line in (*case.overall.values(), case.throughput)],
         "templates": [_template(line) for line in case.templates],
         "errors": _plain(asdict(case.errors)),
-        "correctness": {"checked": False, "reason": "answers were not compared"},
+        "correctness": _plain(asdict(case.correctness)),
         "server": case.server,
         "ingest": ingest_figures(case.candidate.evidence.run),
         "cost": _plain(case.cost.as_json()),

@@ -52,11 +52,14 @@ def judge_templates(case: Case, gate: Gate, waivers: Sequence[Waiver]) -> GateRe
     outcome, reason = _outcome(
         gate, slower, (len(tested), len(chosen)), 1 - told / total if total else 1.0
     )
-    outcome, reason = cap_captured(case, gate, outcome, reason)
-    return result_of(
+    correction = "Benjamini-Hochberg" if gate.correction == "bh" else "Holm"
+    result = result_of(
         gate, outcome, reason, n=total, observed=len(slower) if tested else None,
         templates=tuple(found.line.template.template_id for found in slower),
+        floor=floor_of(gate), confidence=case.decision.two_sided,
+        method=f"each template by a paired bootstrap over time blocks; {correction} at {gate.q:g}",
     )  # fmt: skip
+    return cap_captured(case, gate, result)
 
 
 def _test(gate: Gate, template: TemplateLine) -> _Tested | None:

@@ -1,14 +1,18 @@
-"""Gates on the response time of all statements."""
+"""Gates on the response or service time of all statements, or of those in a scope."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from reports import format as fmt
+from reports.arms import Arm
 from reports.case import Case
-from reports.compare import QUANTILES
-from reports.gates import Gate
+from reports.compare import QUANTILES, compare_quantiles
+from reports.gates import Gate, Metric
 from reports.judge.result import GateResult, Outcome, decide, result_of
+from reports.scope import why_empty
 from reports.stats.bootstrap import resample_quantile
-from reports.stats.estimate import Interval
+from reports.stats.estimate import Estimate, Interval
 from reports.stats.quantiles import (
     GATE_TAIL,
     PRINT_TAIL,
@@ -34,37 +38,70 @@ def floor_of(gate: Gate) -> int:
     return max(gate.min_samples or samples_for(p, GATE_TAIL), samples_for(p, PRINT_TAIL))
 
 
-def cap_captured(case: Case, gate: Gate, outcome: Outcome, reason: str) -> tuple[Outcome, str]:
+def cap_captured(case: Case, gate: Gate, result: GateResult) -> GateResult:
     """Against production timings nothing passes or fails unless the gate allows it."""
-    decided = outcome in (Outcome.PASS, Outcome.FAIL)
+    decided = result.verdict in (Outcome.PASS, Outcome.FAIL)
     if not case.arms.captured or gate.captured == "allow" or not decided:
-        return outcome, reason
-    return Outcome.INCONCLUSIVE, f"{reason}; would {outcome}, but {_UNCONTROLLED}"
+        return result
+    reason = f"{result.reason}; would {result.verdict}, but {_UNCONTROLLED}"
+    return replace(result, verdict=Outcome.INCONCLUSIVE, would=result.verdict, reason=reason)
 
 
 def judge_latency(case: Case, gate: Gate) -> GateResult:
-    """A gate with `max` (absolute) or `max_ratio` (against the baseline)."""
+    """A gate with `max` (absolute) or `max_ratio` (against the baseline), in its scope."""
     stat, floor = gate.stat or "p50", floor_of(gate)
-    ratio = case.overall[stat].ratio
-    n = ratio.n if gate.max is None else len(case.arms.candidate_all)
-    if n >= floor:
-        return (_judge_ratio if gate.max is None else _judge_absolute)(case, gate, stat)
-    said = f"{stat}: {fmt.plural(n, 'sample')}, needs {floor:,}"
-    if gate.max is None and not len(case.arms.baseline):
-        said = f"{stat}: {NO_DURATIONS}"
-    seen = {} if gate.max else {"observed": ratio.value, "interval": ratio.interval}
-    return result_of(gate, Outcome.INCONCLUSIVE, said, n=n, needed_n=floor, **seen)
+    gone = [why for side in case.sides if (why := why_empty(side.evidence, gate.where))]
+    if gone:
+        return result_of(gate, Outcome.INCONCLUSIVE, f"{stat}: {gone[0]}", n=0, floor=floor)
+    arms, ratio = case.arms, case.overall[stat].ratio
+    service = gate.metric is Metric.LATENCY_SERVICE
+    if service or gate.where:
+        arms = case.build_arms(service=service, where=gate.where)
+        chosen = {stat: QUANTILES[stat]}
+        lines = compare_quantiles(
+            arms.baseline, arms.candidate, case.resampler, chosen, coarse=False
+        )
+        ratio = lines[stat].ratio
+    n = ratio.n if gate.relative else len(arms.candidate_all)
+    if n < floor:
+        said = f"{stat}: {fmt.plural(n, 'sample')}, needs {floor:,}"
+        if gate.relative and not len(arms.baseline):
+            said = f"{stat}: {NO_DURATIONS}"
+        result = result_of(gate, Outcome.INCONCLUSIVE, said, n=n, needed_n=floor)
+        if gate.relative:
+            result = replace(result, observed=ratio.value, interval=ratio.interval)
+    elif gate.relative:
+        result = _judge_ratio(case, gate, ratio)
+    else:
+        result = _judge_absolute(case, gate, arms.candidate_all)
+    about = f"{'service time' if service else 'response time'} of {len(arms.candidate_all):,}"
+    return replace(
+        result,
+        floor=floor,
+        confidence=case.decision.two_sided,
+        method=f"{about} statements; {_paired(case) if gate.relative else _ABSOLUTE}",
+    )
 
 
-def _judge_absolute(case: Case, gate: Gate, stat: str) -> GateResult:
+_ABSOLUTE = "the wider of order statistics and a bootstrap over time blocks"
+
+
+def _paired(case: Case) -> str:
+    return (
+        f"paired bootstrap over {case.arms.blocks.number} time blocks, "
+        f"{case.decision.resamples:,} resamples"
+    )
+
+
+def _judge_absolute(case: Case, gate: Gate, arm: Arm) -> GateResult:
     """Is the quantile at most `max`? By the wider of the exact and the block bootstrap interval."""
-    p, arm, confidence = QUANTILES[stat], case.arms.candidate_all, case.decision.two_sided
+    p, confidence = QUANTILES[gate.stat or "p50"], case.decision.two_sided
     estimate = estimate_quantile(arm.ordered_us, p, confidence=confidence)
     drawn = resample_quantile(arm.counts, p, weights=case.resampler.weights, confidence=confidence)
     bounds = _hull(estimate.interval, drawn)
     outcome, value = decide(bounds, most=gate.limit), estimate.value or 0.0
     reason = (
-        f"{stat} is {fmt.duration(value)} {fmt.interval(bounds, 'us')}, "
+        f"{gate.stat} is {fmt.duration(value)} {fmt.interval(bounds, 'us')}, "
         f"limit {fmt.duration(gate.limit)} (n={len(arm):,})"
     )
     return result_of(
@@ -73,12 +110,11 @@ def _judge_absolute(case: Case, gate: Gate, stat: str) -> GateResult:
     )  # fmt: skip
 
 
-def _judge_ratio(case: Case, gate: Gate, stat: str) -> GateResult:
-    ratio = case.overall[stat].ratio
+def _judge_ratio(case: Case, gate: Gate, ratio: Estimate) -> GateResult:
     n, value, bounds = ratio.n, ratio.value or 1.0, ratio.interval
     outcome = decide(bounds, most=gate.limit)
     reason = (
-        f"{stat} is {fmt.in_words(value)} {'as on' if fmt.is_same(value) else 'than'} 1.0, "
+        f"{gate.stat} is {fmt.in_words(value)} {'as on' if fmt.is_same(value) else 'than'} 1.0, "
         f"ratio {value:.2f} {fmt.interval(bounds) or '(no interval)'}, limit {gate.limit:.2f} "
         f"(n={n:,})"
     )
@@ -87,8 +123,8 @@ def _judge_ratio(case: Case, gate: Gate, stat: str) -> GateResult:
     needed = _needed(gate, outcome, n, value, bounds)
     if needed:
         reason += f"; about {needed:,} statements would decide it"
-    outcome, reason = cap_captured(case, gate, outcome, reason)
-    return result_of(gate, outcome, reason, n=n, observed=value, interval=bounds, needed_n=needed)
+    result = result_of(gate, outcome, reason, n=n, observed=value, interval=bounds, needed_n=needed)
+    return cap_captured(case, gate, result)
 
 
 def _hull(exact: Interval | None, drawn: tuple[float, float] | None) -> Interval | None:

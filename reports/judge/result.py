@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from reports.gates import Gate, Severity
+from reports.gates import METRICS, Gate, Severity
 from reports.stats.estimate import Interval
 
 
@@ -23,9 +23,11 @@ class Outcome(StrEnum):
 class GateResult:
     """One gate's result, an entry of `gates` in verdict.json.
 
-    `unit` is us, ratio, count, share or usd; `side` says whether the limit is the most (`max`) or
-    the least (`min`) allowed. `waived` carries the reason of a waiver that lifts the gate out of
-    the decision.
+    `unit` is us, ratio, count, share, usd or per_s; `side` says whether the limit is the most
+    (`max`) or the least (`min`) allowed. `waived` carries the reason of a waiver that lifts the
+    gate out of the decision. `method` says where observed and interval come from, `confidence` is
+    that of the interval, two-sided. `floor` is the least n that the gate decides by, and `would`
+    what it says but for a cap: production timings or a run that is not valid.
     """
 
     id: str
@@ -44,6 +46,11 @@ class GateResult:
     stat: str | None = None
     waived: str | None = None
     templates: tuple[str, ...] = ()
+    where: dict[str, list[str]] = field(default_factory=dict)
+    method: str = ""
+    confidence: float | None = None
+    floor: int | None = None
+    would: Outcome | None = None
 
     @property
     def blocking(self) -> bool:
@@ -64,13 +71,20 @@ def decide(interval: Interval | None, *, most: float) -> Outcome:
     return Outcome.INCONCLUSIVE
 
 
+def decide_least(interval: Interval | None, *, least: float) -> Outcome:
+    """Pass when all of the interval is at or above `least`, fail when all is below it."""
+    low, high = interval or (None, None)
+    mirrored = (None if high is None else -high, None if low is None else -low)
+    return decide(mirrored, most=-least)
+
+
 def result_of(gate: Gate, outcome: Outcome, reason: str, **figures: Any) -> GateResult:  # noqa: ANN401
     """A result that carries the gate's own id, severity, limit and reason of being.
 
     A gate over templates counts those that are slower, of which none is allowed.
     """
-    unit, limit = _UNITS[gate.metric.value], gate.limit
-    if gate.max_ratio is not None:
+    unit, limit = METRICS[gate.metric].unit, gate.limit
+    if gate.relative:
         unit, limit = ("count", 0.0) if gate.for_each else ("ratio", limit)
     return GateResult(
         id=gate.id,
@@ -79,16 +93,10 @@ def result_of(gate: Gate, outcome: Outcome, reason: str, **figures: Any) -> Gate
         metric=str(gate.metric),
         unit=unit,
         limit=limit,
+        side=gate.side,
         stat=gate.stat,
         why=gate.why,
         reason=reason,
+        where={label: list(names) for label, names in gate.where.items()},
         **figures,
     )
-
-
-_UNITS = {
-    "latency.response": "us",
-    "errors.new": "count",
-    "errors.new_share": "share",
-    "cost.monthly": "usd",
-}

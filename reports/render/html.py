@@ -33,6 +33,8 @@ def render_html(document: Mapping[str, Any], charts: Mapping[str, str]) -> str:
         templates=templates,
         listed={row["id"] for row in templates},
         errors=document["errors"]["groups"][:MOST_ERRORS],
+        answers=rows.answer_rows(document, MOST_TEMPLATES),
+        answers_in_words=rows.answers_in_words(document),
         split=rows.split_rows(document),
         nothing=fmt.NOTHING,
     )

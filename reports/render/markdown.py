@@ -10,6 +10,8 @@ from reports.render.cost import cost_tables
 from reports.render.rows import (
     MARKS,
     Row,
+    answer_rows,
+    answers_in_words,
     facts,
     gate_rows,
     headline_rows,
@@ -50,6 +52,11 @@ def render_markdown(document: Mapping[str, Any]) -> str:
     more = len(document["templates"]) - MOST_ROWS
     if more > 0:
         lines.append(f"{more} more in verdict.json\n")
+    lines.append("</details>\n")
+    lines.append(fold.format("Same answers"))
+    lines += [f"{_text(sentence)}\n" for sentence in answers_in_words(document)]
+    if answers := answer_rows(document, MOST_ROWS):
+        lines += _table({name: name for name in answers[0]}, answers)
     lines.append("</details>\n")
     if split := split_rows(document):
         columns = {name: name for name in split[0]}

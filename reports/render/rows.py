@@ -75,6 +75,12 @@ def headline_rows(document: Document) -> Iterator[Row]:
         "candidate": fmt.count(errors["new"]),
         "change": f"{errors['existing']:,} on both, {errors['resolved']:,} resolved",
     }
+    if (found := document["correctness"])["compared"]:
+        yield empty | {
+            "stat": "same answers" if found["checked"] == "digest" else "same rows",
+            "candidate": fmt.share(1 - found["share"]),
+            "change": f"{found['different']:,} of {found['compared']:,} differ",
+        }
     if (server := document["server"]) and server["split"]:
         own, *others = server["split"]["parts"]
         others = sorted(others, key=lambda part: -part["share"])
@@ -152,6 +158,45 @@ def split_rows(document: Document) -> list[Row]:
         | {stat: fmt.duration(part[f"{stat}_us"]) for stat in ("p50", "p95", "p99")}
         for part in split["parts"]
     ]
+
+
+def answer_rows(document: Document, most: int) -> list[Row]:
+    """Templates whose answers differ, most first."""
+    return [
+        {
+            "id": found["template_id"],
+            "compared": fmt.count(found["compared"]),
+            "different": fmt.count(found["different"]),
+            "statements": ", ".join(map(str, found["statement_ids"])),
+        }
+        for found in document["correctness"]["templates"][:most]
+    ]
+
+
+def answers_in_words(document: Document) -> list[str]:
+    """What was compared, what of it differs, and what was left out for which reason."""
+    found = document["correctness"]
+    if not found["checked"]:
+        return [f"Not checked: {found['reason']}."]
+    kind = "answers" if found["checked"] == "digest" else "numbers of rows"
+    said = [
+        f"{found['different']:,} of {found['compared']:,} {kind} differ from 1.0's"
+        f"{', ' + fmt.share(found['share']) if found['compared'] else ''} "
+        f"{fmt.interval(found['interval'], 'share')}".rstrip()
+        + "; "
+        f"{found['row_count_differs']:,} of them in their number of rows."
+    ]
+    if found["unstable"]:
+        said.append(
+            f"{found['unstable']:,} more are of templates to which 1.0 itself gave two answers "
+            "for one text and values: they depend on the moment and show nothing."
+        )
+    if found["skipped"]:
+        reasons = ", ".join(f"{number:,} {reason}" for reason, number in found["skipped"].items())
+        said.append(f"Not compared: {reasons}.")
+    return said + (
+        [f"{found['reason'][0].upper()}{found['reason'][1:]}."] if found["reason"] else []
+    )
 
 
 def template_rows(document: Document, most: int) -> list[Row]:

@@ -20,12 +20,18 @@ def troubled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     plan = Plan(
         templates=9, questions=QUESTIONS_WITH_HOSTILE,
         new_errors=5, timeouts=2, existing_errors=3, resolved_errors=1, skipped=10,
-        slow_template={2: 2.2}, slowdown=0.9,
+        slow_template={2: 2.2}, slowdown=0.9, digests=True, other_answers=4,
     )  # fmt: skip
     run = write_both(directory, plan)
     baseline = write_run(
         directory / "r-20240611-a3f",
         Workload(directory / "workload"),
-        Plan(run_id="r-20240611-a3f", seed=20, templates=9, questions=QUESTIONS_WITH_HOSTILE),
+        Plan(
+            run_id="r-20240611-a3f",
+            seed=20,
+            templates=9,
+            questions=QUESTIONS_WITH_HOSTILE,
+            digests=True,
+        ),
     )
     return run, baseline

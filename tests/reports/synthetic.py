@@ -38,7 +38,9 @@ QUESTIONS = (
 class Plan:
     """What to make; ratios multiply the latency of 2.0 per template.
 
-    A copy that `scale` adds comes two seconds later; below 1 some sessions are left out.
+    Statements go round `users`. A copy that `scale` adds comes two seconds later; below 1 some
+    sessions are left out.
+    With `digests` a template has one answer, but for that of its `other_answers` last statements.
     """
 
     statements: int = 6000
@@ -61,8 +63,12 @@ class Plan:
     starved_us: int | None = None
     with_captured: bool = True
     finished: bool = True
+    digests: bool = False
+    other_answers: int = 0
     run_id: str = "r-20240611-b81"
     questions: tuple[str, ...] = QUESTIONS
+    users: tuple[str | None, ...] = ("report",)
+    slow_user: Mapping[str, float] = field(default_factory=dict)
 
 
 def template_id(code: int) -> str:
@@ -85,7 +91,7 @@ def write_workload(path: Path, plan: Plan) -> Workload:
         "duration_us": [int(d) if plan.with_captured else None for d in duration],
         "rows": [1] * n,
         "error": ["42P01" if i in failed else None for i in range(n)],
-        "user": ["report"] * n,
+        "user": [plan.users[i % len(plan.users)] for i in range(n)],
         "database": ["ads"] * n,
         "application": ["dashboards"] * n,
         "kind": [_kind(plan, int(c)) for c in code],
@@ -174,6 +180,7 @@ def _columns(
     code = np.array([known[name] for name in ids], dtype=np.int64)
     factor = np.array([plan.slow_template.get(int(c), 1.0) for c in code])
     took = _latency(random, code) * plan.slowdown * factor
+    took *= [plan.slow_user.get(plan.users[i % len(plan.users)] or "", 1.0) for i in range(n)]
     lag = np.maximum(random.exponential(plan.lag_us, n), 1).astype(np.int64)
     status = ["ok"] * n
     state: list[str | None] = [None] * n
@@ -216,7 +223,10 @@ def _columns(
         "sqlstate": state,
         "error": error,
         "rows": [None if g else 1 for g in gone],
-        "digest": [None] * n,
+        "digest": [
+            None if g or not plan.digests else "f" * 32 if i >= n - plan.other_answers else 2 * name
+            for i, (g, name) in enumerate(zip(gone, ids, strict=True))
+        ],
         "captured_us": statements["duration_us"].to_pylist(),
         "diverged": [False] * len(statements),
         "backend_pid": [None if g else 1_000 + i % 40 for i, g in enumerate(gone)],
@@ -243,6 +253,7 @@ def _document(workload: Workload, plan: Plan, ledger: Ledger, length_us: int) ->
             "seed": plan.seed,
             "statement_timeout_s": 300,
             "lag_budget_ms": 250,
+            "digest": plan.digests,
         },
         "started_at": "2024-06-11T09:00:00Z",
         "ended_at": "2024-06-11T09:30:00Z" if plan.finished else None,

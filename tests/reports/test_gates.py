@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from replay.errors import ExitCode, UsageError
-from reports.gates import Metric, Severity, load_gates
+from reports.gates import METRICS, Metric, Severity, load_gates
+from reports.judge.judge import JUDGES
 
 GOOD = """
 schema = 1
@@ -23,6 +24,9 @@ metric = "latency.response"
 stat = "p95"
 max_ratio = 1.1
 """
+
+ONE = 'schema = 1\n[[gate]]\nid = "one"\n'
+INGEST = ONE + 'metric = "ingest.latency"\nstat = "max"\nmax = "2s"\n'
 
 
 def _write(tmp_path: Path, text: str) -> Path:
@@ -45,6 +49,16 @@ def test_a_file_is_read_with_its_units(tmp_path: Path) -> None:
     assert gates.gates[0].metric is Metric.LATENCY_RESPONSE
 
 
+def test_every_metric_has_a_unit_and_a_judge() -> None:
+    assert set(METRICS) == set(JUDGES) == set(Metric)
+
+
+def test_a_scope_is_one_name_or_several(tmp_path: Path) -> None:
+    text = GOOD + 'where = { user = "ann", kind = ["select", "copy"] }'
+    where = load_gates(_write(tmp_path, text)).gates[0].where
+    assert where == {"user": ("ann",), "kind": ("select", "copy")}
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
@@ -64,7 +78,20 @@ def test_a_file_is_read_with_its_units(tmp_path: Path) -> None:
         (GOOD + "severity = 'warning'", "`severity` cannot be `warning`: did you mean `warn`?"),
         (GOOD + "[[waiver]]\ngate = 'p59'", "`gate` cannot be `p59`: did you mean `p95`?"),
         (GOOD + "[[waiver]]\ngate = 'p95'\nuntil = 'May'", "`until` must be a date"),
-        (GOOD + "where = { tag = 'x' }", "unknown key `where`"),
+        (GOOD + "where = { tag = 'x' }", "gate[0] `p95` where: unknown key `tag`"),
+        (GOOD + "where = { user = [] }", "`user` must be a name or a list of names"),
+        (GOOD + "where = { kind = 3 }", "`kind` must be a name or a list of names"),
+        (GOOD + "where = 'ann'", "`where` must be a table"),
+        (GOOD.replace("latency.response", "throughput"), "needs one limit, `min` or `min_ratio`"),
+        (GOOD.replace("latency.response", "ingest.latency"), "needs one limit, `max`; it has none"),
+        (INGEST.replace('"max"', '"p90"'), "`stat` cannot be `p90`"),
+        (ONE + 'metric = "errors.all_share"\nmax = 1.5', "`max` must be from 0 to 1"),
+        (ONE + 'metric = "errors.all"\nmax = 1\ncaptured = "allow"', "unknown key `captured`"),
+        (GOOD.replace("seed = 7", "warm_up = 3"), "`warm_up` must be a duration"),
+        (
+            GOOD + 'for_each = "template"\nmin_harm = "1s"\nwhere = { user = "ann" }',
+            "takes no `where`",
+        ),
         (GOOD.replace('{ max = "20ms" }', '{ min = "20ms" }'), "must be { max = ... }"),
         ("schema = 1", "no [[gate]]"),
         (GOOD.replace("latency.response", "errors.new"), "unknown key `stat`"),

@@ -246,6 +246,24 @@ def test_an_unfinished_run_is_marked(tmp_path: Path, runs: list[Path]) -> None:
     assert _cells(compare_runs([runs[0], run]), "run")["B"].note == "not finished"
 
 
+@pytest.mark.parametrize(
+    ("dials", "shown"),
+    [
+        ({"mode": "pool", "users": 4, "scale": None}, "pool of 4"),
+        ({"mode": "open", "pace": "think"}, "open after think time"),
+    ],
+)
+def test_the_mode_says_who_paced_the_statements(
+    tmp_path: Path, runs: list[Path], dials: dict[str, Any], shown: str
+) -> None:
+    workload = Workload(runs[0].with_name("workload"))
+    run = write_run(tmp_path / "other", workload, TWO_TEMPLATES)
+    document = json.loads((run / "run.json").read_text())
+    document["dials"] |= dials
+    (run / "run.json").write_text(json.dumps(document))
+    assert _cells(compare_runs([runs[0], run]), "mode")["B"].text == shown
+
+
 @pytest.mark.parametrize("number", [0, 1, 27])
 def test_a_number_of_runs_that_cannot_be_shown_is_refused(runs: list[Path], number: int) -> None:
     with pytest.raises(UsageError, match=f"takes 2 to 26 runs, not {number}"):
