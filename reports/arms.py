@@ -42,7 +42,8 @@ class Blocks:
 class Arm:
     """Latencies of one side: `values_us`, `template`, `block` (0..blocks-1), all of length n.
 
-    `template` is the code of another label where the arms were built by one.
+    `template` is the code of another label where the arms were built by one. `ordered` says that
+    `values_us` ascends.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Arm:
     values_us: Int64s
     template: npt.NDArray[np.int32]
     block: npt.NDArray[np.int16]
+    ordered: bool = False
 
     def __len__(self) -> int:
         return len(self.values_us)
@@ -57,7 +59,7 @@ class Arm:
     @cached_property
     def ordered_us(self) -> Int64s:
         """All latencies, ascending."""
-        return np.sort(self.values_us)
+        return self.values_us if self.ordered else np.sort(self.values_us)
 
     @cached_property
     def counts(self) -> BlockCounts:
@@ -65,17 +67,40 @@ class Arm:
         return count_by_block(self.values_us, self.block, self.blocks)
 
     @cached_property
-    def _by_template(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-        # numpy sorts 16-bit integers by radix, several times faster than wider ones.
-        narrow = self.template.max(initial=0) < 1 << 16
-        codes = self.template.astype(np.uint16) if narrow else self.template
-        order = np.argsort(codes, kind="stable").astype(np.int32)
-        return order, np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=1))])
+    def _by_template(self) -> tuple[Int64s, npt.NDArray[np.int16], Int64s]:
+        """Latencies and blocks in order of template, then of latency; where each begins."""
+        starts = np.concatenate([[0], np.cumsum(np.bincount(self.template, minlength=1))])
+        low = int(self.values_us.min(initial=0))
+        width = (int(self.values_us.max(initial=0)) - low).bit_length()
+        for_block = self.blocks.bit_length()
+        if len(starts).bit_length() + width + for_block > 63:
+            order = np.lexsort((self.values_us, self.template))
+            return self.values_us[order], self.block[order], starts
+        # All three in one number each, because numpy sorts numbers far faster than positions.
+        packed = self.template.astype(np.int64)
+        packed <<= width
+        packed |= self.values_us - low
+        packed <<= for_block
+        packed |= self.block
+        packed.sort()
+        block = (packed & ((1 << for_block) - 1)).astype(np.int16)
+        packed >>= for_block
+        packed &= (1 << width) - 1
+        packed += low
+        return packed, block, starts
 
     def of_template(self, code: int) -> Arm:
-        """The same arm over the samples of one template."""
-        order, starts = self._by_template
-        return self.only(order[starts[code] : starts[code + 1]] if code + 1 < len(starts) else [])
+        """The same arm over the samples of one template, in order of latency."""
+        values_us, block, starts = self._by_template
+        part = slice(*starts[code : code + 2]) if code + 1 < len(starts) else slice(0)
+        return Arm(
+            name=self.name,
+            blocks=self.blocks,
+            values_us=values_us[part],
+            template=np.full(len(block[part]), code, dtype=np.int32),
+            block=block[part],
+            ordered=True,
+        )
 
     def only(self, chosen: Any) -> Arm:  # noqa: ANN401  a mask or positions
         """The same arm over some of its samples."""

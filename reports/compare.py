@@ -13,15 +13,16 @@ import numpy as np
 
 from reports.arms import Arm, Arms, Blocks
 from reports.load import MISSING, Evidence, Template
-from reports.stats.blocks import count_by_block
 from reports.stats.bootstrap import (
     Resampled,
     block_weights,
     resample_quantile_ratios,
     resample_share_ratio,
+    summarise,
 )
 from reports.stats.estimate import Estimate, Floats, Int64s, Word, word_for
 from reports.stats.quantiles import PRINT_TAIL, estimate_quantile, printable, quantile, samples_for
+from reports.stats.window import resampled_logs
 
 QUANTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
 """The quantiles of the headline, by the name gates and pages use."""
@@ -137,27 +138,32 @@ class Resampler:
             -(-blocks.number // self.merged),
             resamples=min(decision.resamples, TEMPLATE_RESAMPLES),
             generator=generator,
-        )
+        ).T.astype(np.float32)
 
     def ratios(
         self, one: Arm, two: Arm, probabilities: Sequence[float], *, coarse: bool
     ) -> list[Resampled]:
         """`resample_quantile_ratios`; coarse for templates, of which there may be ten thousand."""
-        weights = self.template_weights if coarse else self.weights
-        below, above = (
-            count_by_block(
-                arm.values_us,
-                arm.block // self.merged,
-                weights.shape[1],
-                bin_width=TEMPLATE_BIN_WIDTH,
-            )
-            if coarse
-            else arm.counts
-            for arm in (one, two)
-        )
-        return resample_quantile_ratios(
-            below, above, probabilities, weights=weights, confidence=self.confidence
-        )
+        if not coarse:
+            return resample_quantile_ratios(
+                one.counts, two.counts, probabilities,
+                weights=self.weights, confidence=self.confidence,
+            )  # fmt: skip
+        logs, held = [], []
+        for arm in (one, two):
+            block = arm.block // self.merged
+            held.append(np.bincount(block, minlength=len(self.template_weights)) > 0)
+            logs.append(
+                resampled_logs(
+                    arm.ordered_us, block, probabilities,
+                    weights=self.template_weights, bin_width=TEMPLATE_BIN_WIDTH,
+                )
+            )  # fmt: skip
+        blocks = int((held[0] & held[1]).sum())
+        return [
+            summarise(column, blocks=blocks, confidence=self.confidence)
+            for column in (logs[1] - logs[0]).T
+        ]
 
     def ratio(self, value: float, drawn: Resampled, *, n: int) -> Estimate:
         """A ratio with its interval, which too few blocks cannot give."""

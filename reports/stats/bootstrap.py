@@ -12,6 +12,7 @@ percentile interval of Hesterberg, The American Statistician 69(4), 2015, sectio
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -54,7 +55,7 @@ def resample_quantile_ratios(
         _log_quantiles(arm, probabilities, weights=weights) for arm in (baseline, candidate)
     )
     blocks = _shared_blocks(baseline, candidate)
-    return [_summarise(column, blocks=blocks, confidence=confidence) for column in (two - one).T]
+    return [summarise(column, blocks=blocks, confidence=confidence) for column in (two - one).T]
 
 
 def resample_quantile(
@@ -62,7 +63,7 @@ def resample_quantile(
 ) -> tuple[float, float] | None:
     """Interval of one arm's Q_p in microseconds, two-sided; None from fewer than 8 blocks."""
     logs = _log_quantiles(arm, [p], weights=weights)[:, 0]
-    return _summarise(logs, blocks=_shared_blocks(arm, arm), confidence=confidence).interval
+    return summarise(logs, blocks=_shared_blocks(arm, arm), confidence=confidence).interval
 
 
 def resample_share_ratio(
@@ -78,7 +79,7 @@ def resample_share_ratio(
         # Resamples without any throughput on either side say nothing: NaN, which is left out.
         difference = two - one
     blocks = int(((baseline[1] > 0) & (candidate[1] > 0)).sum())
-    return _summarise(difference, blocks=blocks, confidence=confidence)
+    return summarise(difference, blocks=blocks, confidence=confidence)
 
 
 def _log_quantiles(arm: BlockCounts, probabilities: Sequence[float], *, weights: Floats) -> Floats:
@@ -96,15 +97,17 @@ def _shared_blocks(baseline: BlockCounts, candidate: BlockCounts) -> int:
     return int((held[0] & held[1]).sum())
 
 
-def _summarise(logs: Floats, *, blocks: int, confidence: float) -> Resampled:
+def summarise(logs: Floats, *, blocks: int, confidence: float) -> Resampled:
     """Percentile interval; none from fewer than 8 blocks, whose resamples repeat too often."""
-    kept = logs[np.isfinite(logs)]
+    kept = np.sort(logs[np.isfinite(logs)])
     if blocks < 8 or len(kept) < 0.9 * len(logs):
         return Resampled(interval=None, log_error=None, blocks=blocks)
-    inflation = np.sqrt(blocks / (blocks - 1))
-    t = special.stdtrit(blocks - 1, (1 - confidence) / 2)
-    tail = special.ndtr(t * inflation)
-    low, high = np.quantile(kept, [tail, 1 - tail])
+    inflation = math.sqrt(blocks / (blocks - 1))
+    tail = special.ndtr(special.stdtrit(blocks - 1, (1 - confidence) / 2) * inflation)
+    # numpy's own quantile takes a hundred times as long, and there are twenty thousand.
+    low, high = np.interp(
+        [tail * (len(kept) - 1), (1 - tail) * (len(kept) - 1)], np.arange(len(kept)), kept
+    )
     return Resampled(
         interval=(float(np.exp(low)), float(np.exp(high))),
         log_error=float(kept.std(ddof=1) * inflation),

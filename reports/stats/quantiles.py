@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from scipy import stats
+from scipy import special, stats
 
 from reports.stats.estimate import Estimate, Int64s
 
@@ -40,9 +40,14 @@ def quantile_interval(n: int, p: float, *, confidence: float) -> tuple[int | Non
     (Conover, Practical Nonparametric Statistics, 3.2). None is an end that n samples cannot bound.
     """
     tail = (1 - confidence) / 2
-    low = int(stats.binom.ppf(tail, n, p))
-    high = int(stats.binom.ppf(1 - tail, n, p)) + 1
+    low, high = _binomial_ppf(tail, n, p), _binomial_ppf(1 - tail, n, p) + 1
     return (low if low >= 1 else None), (high if high <= n else None)
+
+
+def _binomial_ppf(q: float, n: int, p: float) -> int:
+    """The least k with P(X <= k) >= q: scipy's `binom.ppf` without its checks, for its speed."""
+    k = math.ceil(special.bdtrik(q, n, p))
+    return k - 1 if k > 0 and special.bdtr(k - 1, n, p) >= q else k
 
 
 def share_interval(k: int, n: int, *, confidence: float) -> tuple[float, float]:
