@@ -38,7 +38,7 @@ def busiest_window(workload: Workload, *, length_s: float, by: str) -> Busiest:
     """The window of this length that is busiest by one of MEASURES, to the microsecond.
 
     The earliest of equals. Some window that is busiest begins where a statement does, or, by
-    concurrency, ends where one does; so those are all that are looked at.
+    concurrency, ends where one does or with the last start; no others are looked at.
 
     Raises:
         UsageError: the workload is shorter than the window, or 1.0's durations are not known.
@@ -57,7 +57,7 @@ def busiest_window(workload: Workload, *, length_s: float, by: str) -> Busiest:
     last_us = started_us[-1] - length_us
     if by == "concurrency":
         ended_us = started_us + duration_us
-        begin_us = np.unique(np.concatenate([started_us, ended_us - length_us]))
+        begin_us = np.unique(np.concatenate([started_us, ended_us - length_us, [last_us]]))
         begin_us = begin_us[(begin_us >= started_us[0]) & (begin_us <= last_us)]
         busy_us = _running_before(begin_us + length_us, started_us, duration_us)
         amounts = (busy_us - _running_before(begin_us, started_us, duration_us)) / length_us

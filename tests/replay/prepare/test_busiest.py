@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from replay.errors import UsageError
@@ -43,6 +43,7 @@ def test_by_concurrency_what_began_before_counts_as_long_as_it_runs() -> None:
 
 
 @settings(deadline=None, max_examples=60)
+@example(tenths=[0, 2, 3], took=4, length=2, by="concurrency")
 @given(
     tenths=st.lists(st.integers(0, 200), min_size=2, max_size=20),
     took=st.integers(1, 40),
