@@ -199,7 +199,7 @@ def inside(place: str, host: str, system_views: str, as_json: bool) -> None:
 
     A run does so at its end; what its views keep is gone after days.
     """
-    from replay.inside.inside import in_words, look_inside
+    from replay.inside.inside import in_words, look_inside, written_names
     from replay.inside.patience import Patience
     from replay.inside.views import open_views
     from replay.progress import Progress
@@ -216,8 +216,7 @@ def inside(place: str, host: str, system_views: str, as_json: bool) -> None:
     )
     progress.clear()
     if is_remote(place):
-        read = [f"server/{file.name}" for file in (path / "server").iterdir()]
-        Prefix(place).put(path, ["run.json", *read])
+        Prefix(place).put(path, written_names(path))
     print_json(server) if as_json else click.echo("\n".join(in_words(server)))
     if server["source"] is None:
         raise SystemExit(int(ExitCode.UNREACHABLE))

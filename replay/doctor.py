@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -181,11 +181,8 @@ def _not_superuser(patient: _Patient) -> Answer:
 
 
 def _clock(patient: _Patient) -> Answer:
-    views = ConnectedViews(patient.target)
-    try:
+    with closing(ConnectedViews(patient.target)) as views:
         reading = read_clock(views)
-    finally:
-        views.close()
     found = f"{reading.offset_us:+,} us ahead of ours, within {reading.error_us:,} us"
     return abs(reading.offset_us) < _CLOCK_US + reading.error_us, found
 

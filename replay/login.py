@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import gevent
 from gevent.lock import BoundedSemaphore
 
 from replay.errors import FourstepError
 from replay.target.credentials import Credentials, Grant
-from replay.target.wire import Connection, LoginFailed
+from replay.target.wire import Connection, LoginFailed, WaiterFactory
 from replay.waiter import SocketWaiter, in_thread
 
-Connect = Callable[..., Connection]
-"""Opens a session with a WaiterFactory, perhaps as another `user`; raises LoginFailed."""
+
+class Connect(Protocol):
+    """Opens a session, perhaps as another user; raises LoginFailed."""
+
+    def __call__(self, wait: WaiterFactory, /, *, user: str | None = None) -> Connection:
+        """See replay.target.target.Target.connect."""
+
 
 AT_ONCE = 64
 SLOT_S = 0.25
@@ -52,7 +57,6 @@ class Logins:
         failure: LoginFailed | None = None
         used: Grant | None = None
         refused: Grant | None = None
-        whose = {} if user is None else {"user": user}
         for wait_s in RETRY_AFTER_S:
             gevent.sleep(wait_s)
             asked_ns = time.monotonic_ns()
@@ -64,7 +68,7 @@ class Logins:
                     with gevent.Timeout(self._timeout_s):
                         used = self._granted(refused)
                         gate_ns = time.monotonic_ns() - asked_ns
-                        return self._connect(SocketWaiter, **whose), gate_ns
+                        return self._connect(SocketWaiter, user=user), gate_ns
                 except LoginFailed as error:
                     failure = error
                 except gevent.Timeout:

@@ -42,20 +42,19 @@ class Marks:
         self._row = row
         self._unsupported = unsupported
         self._user = coded(statements["user"])
-        self._denied = self._denials(statements)
+        texts = self._template_texts(statements)
+        reasons = (denial(text.decode(errors="replace")) for text in texts)
+        denied = zip(self._template.dictionary.to_pylist(), reasons, strict=True)
+        self._denied = {name: reason for name, reason in denied if reason}
         skip = _is(self._template, {*self._unsupported, *self._denied})
         skip |= _is(self._user, OWN_USERS)
         if not writes:
             skip |= ~_is(self._kind, READING)
         if alone:
             skip |= _is(self._kind, _OF_SESSIONS)
+        partial = np.array([bool(_SAVEPOINT.match(text)) for text in texts], np.bool_)
         end = _is(self._kind, ["commit", "rollback"])
-        at = np.flatnonzero(_is(self._kind, ["rollback"]))
-        # One text of each template tells: Arrow would copy all texts to take some.
-        codes, texts = self._template.indices.to_numpy()[at], Texts(statements)
-        _, firsts, of_row = np.unique(codes, return_index=True, return_inverse=True)
-        whole = [not _SAVEPOINT.match(texts[row][0]) for row in at[firsts].tolist()]
-        end[at] = np.array(whole, np.bool_)[of_row]
+        end &= ~(_is(self._kind, ["rollback"]) & partial[self._template.indices.to_numpy()])
         marks = np.zeros(len(statements), np.uint8)
         for mark, marked in (
             (SKIP, skip),
@@ -67,18 +66,14 @@ class Marks:
         self.of = marks[row].tobytes()
         """One byte a planned statement."""
 
-    def _denials(self, statements: pa.Table) -> dict[str, str]:
-        """Why templates are denied, by id; one text of each tells."""
+    def _template_texts(self, statements: pa.Table) -> list[bytes]:
+        """The text of each template's first statement, which tells for all; Arrow would copy all
+        texts to take some. Empty for a template without one.
+        """
         codes, texts = self._template.indices.to_numpy(), Texts(statements)
         first = np.full(len(self._template.dictionary), -1)
         first[codes[::-1]] = np.arange(len(codes))[::-1]
-        ids = self._template.dictionary.to_pylist()
-        found = {
-            template: denial(texts[row][0].decode(errors="replace"))
-            for template, row in zip(ids, first.tolist(), strict=True)
-            if row >= 0
-        }
-        return {template: reason for template, reason in found.items() if reason}
+        return [b"" if row < 0 else texts[row][0] for row in first.tolist()]
 
     def reason(self, index: int) -> str:
         """Why a planned statement with the mark SKIP is not sent."""

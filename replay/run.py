@@ -208,9 +208,14 @@ class Run:
             for batch in read_stream(path):
                 yield _completed(batch, columns)
 
+    def sample_reader(self, columns: Sequence[str]) -> pa.RecordBatchReader:
+        """The same as Arrow and DuckDB take a stream; to be read once."""
+        schema = pa.schema([SAMPLES.field(name) for name in columns])
+        return pa.RecordBatchReader.from_batches(schema, self.sample_batches(columns))
+
     def samples(self) -> pa.Table:
         """All samples, in no particular order."""
-        return pa.Table.from_batches(self.sample_batches(SAMPLES.names), schema=SAMPLES)
+        return self.sample_reader(SAMPLES.names).read_all()
 
 
 def _completed(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:

@@ -21,6 +21,7 @@ from reports.correctness import Correctness, compare_answers
 from reports.cost import Cost
 from reports.errors import Errors, new_errors_by_template, split_errors
 from reports.fidelity import Fidelity, measure_fidelity
+from reports.ingest import ingest_figures
 from reports.inside import inside_figures
 from reports.load import Evidence, other_workload
 
@@ -52,6 +53,8 @@ class Case:
     templates: tuple[TemplateLine, ...]
     errors: Errors
     correctness: Correctness
+    ingest: dict[str, Any] | None
+    """How the background writer fared, see `reports.ingest`."""
     server: dict[str, Any] | None
     """What the server said of the run, see `reports.inside`."""
     forced: bool
@@ -98,6 +101,7 @@ def build_case(
         ),
         errors=split_errors(candidate, with_baseline_run=baseline is not None and not forced),
         correctness=compare_answers(candidate, baseline, confidence=decision.two_sided),
+        ingest=ingest_figures(candidate.run),
         server=inside_figures(candidate.run),
         forced=forced,
     )

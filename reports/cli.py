@@ -165,13 +165,12 @@ def report(
     from reports.render.terminal import print_summary
     from reports.report import write_report
 
-    configured = Path("fourstep.toml")
     with written(place) as out:
         verdict = write_report(
             run,
             baseline=None if baseline in (None, "captured") else fetch(baseline),
             gates=gates,
-            config=config or (configured if configured.is_file() else None),
+            config=config or _configured(),
             force=force,
             out=out,
         )
@@ -234,7 +233,7 @@ def cost(
     from reports.cost import verb
     from reports.render.cost import cost_text
 
-    known = config or (Path("fourstep.toml") if Path("fourstep.toml").is_file() else None)
+    known = config or _configured()
     first, last = (day.date() if day else None for day in (since, until))
     if bool(runs) == bool(since or until):
         raise UsageError("`cost` takes runs, or the days of a bill by `--from` and `--to`")
@@ -290,6 +289,12 @@ def demo(out: Path, size: str, seconds: int, redshift_like: bool, as_json: bool)
 
 for verb in VERBS:
     fourstep.add_command(verb)
+
+
+def _configured() -> Path | None:
+    """The configuration where nobody names one."""
+    path = Path("fourstep.toml")
+    return path if path.is_file() else None
 
 
 def main() -> NoReturn:

@@ -12,10 +12,9 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import duckdb
-import pyarrow as pa
 
 from replay.errors import Unreadable
-from replay.run import SAMPLES, Run
+from replay.run import Run
 from reports.load import SESSION_KINDS, Evidence, other_workload
 from reports.stats.estimate import Interval
 from reports.stats.quantiles import share_interval
@@ -172,9 +171,7 @@ def _compare(
 
 def _register(database: duckdb.DuckDBPyConnection, name: str, run: Run) -> None:
     """A run's samples under a name, to be read once."""
-    schema = pa.schema(map(SAMPLES.field, _COLUMNS))
-    batches = run.sample_batches(_COLUMNS)
-    database.register(name, pa.RecordBatchReader.from_batches(schema, batches))
+    database.register(name, run.sample_reader(_COLUMNS))
 
 
 def _counted(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from replay.ingest.background import NOTES
 from replay.run import Run
 from reports.stats.estimate import Int64s
+from reports.stats.quantiles import quantile
 
 _STATS = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
 LOAD_STATS = tuple(_STATS)
@@ -30,15 +32,12 @@ def ingest_figures(run: Run) -> dict[str, Any] | None:
     asked = run.document.get("ingest")
     if asked is None:
         return None
-    notes = list(_notes(run))
+    notes = _notes(run)
     ends = Counter(note["status"] for note in notes)
-    late_us = load_times(run)
+    late_us = _late_us(notes)
     rows = sum(note["rows"] or 0 for note in notes)
     span_us = max((note["done_us"] for note in notes), default=0)
-    quantiles = {
-        stat: int(np.quantile(late_us, p, method="inverted_cdf")) if len(late_us) else None
-        for stat, p in _STATS.items()
-    }
+    quantiles = {stat: quantile(late_us, p) if len(late_us) else None for stat, p in _STATS.items()}
     return {
         "table": asked["table"],
         "loads": len(notes),
@@ -54,17 +53,19 @@ def ingest_figures(run: Run) -> dict[str, Any] | None:
 
 def load_times(run: Run) -> Int64s:
     """Response times in microseconds, ascending, of the loads that ended by themselves."""
-    ended = (note for note in _notes(run) if note["status"] != "cancelled")
+    return _late_us(_notes(run))
+
+
+def _late_us(notes: Sequence[Mapping[str, Any]]) -> Int64s:
+    ended = (note for note in notes if note["status"] != "cancelled")
     return np.sort(np.array([note["done_us"] - note["due_us"] for note in ended], np.int64))
 
 
-def _notes(run: Run) -> Iterator[dict[str, Any]]:
-    path = run.path / NOTES
-    if not path.exists():
-        return
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            yield json.loads(line)
-        except ValueError:
-            # The last line of a writer that was killed.
-            return
+def _notes(run: Run) -> list[dict[str, Any]]:
+    path, notes = run.path / NOTES, list[dict[str, Any]]()
+    if path.exists():
+        # The last line of a writer that was killed is none.
+        with suppress(ValueError):
+            for line in path.read_text(encoding="utf-8").splitlines():
+                notes.append(json.loads(line))
+    return notes

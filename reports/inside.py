@@ -17,13 +17,13 @@ import pyarrow.parquet as pq
 from replay.errors import Unreadable
 from replay.run import Run
 from reports.stats.estimate import Floats
+from reports.stats.quantiles import printable, quantile
 
 PARTS = ("client", "queue", "compile", "planning", "lock", "execution", "return")
 CACHE_FLATTERS = 0.1
 """Share of answers from the result cache above which a run says little of 2.0's work."""
 MOST_TEMPLATES = 12
 _QUANTILES = {"p50_us": 0.5, "p95_us": 0.95, "p99_us": 0.99}
-_BEYOND = 10
 
 
 def inside_figures(run: Run) -> dict[str, Any] | None:
@@ -85,22 +85,20 @@ def inside_figures(run: Run) -> dict[str, Any] | None:
 
 def _split(parts: npt.NDArray[np.int64], service: npt.NDArray[np.int64]) -> dict[str, Any]:
     """The parts (n, PARTS) in their order; a quantile is null without ten samples beyond it."""
-    whole = max(1, int(service.sum()))
+    whole, n = max(1, int(service.sum())), len(service)
+    shown = {name: p for name, p in _QUANTILES.items() if printable(n, p) is None}
     return {
-        "n": len(service),
+        "n": n,
         "mean_us": float(service.mean()),
         "parts": [
             {
                 "part": part,
                 "share": float(values.sum() / whole),
-                **{
-                    name: int(np.quantile(values, p, method="inverted_cdf"))
-                    if len(values) * (1 - p) >= _BEYOND - 1e-6
-                    else None
-                    for name, p in _QUANTILES.items()
-                },
+                **dict.fromkeys(_QUANTILES),
+                **{name: quantile(ordered, p) for name, p in shown.items()},
             }
             for part, values in zip(PARTS, parts.T, strict=True)
+            for ordered in (np.sort(values),)
         ],
     }
 

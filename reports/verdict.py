@@ -18,7 +18,6 @@ from reports.case import Case
 from reports.checksums import changed, in_one
 from reports.compare import Line, TemplateLine, word_of
 from reports.gates import Gates, Severity
-from reports.ingest import ingest_figures
 from reports.inside import CACHE_FLATTERS
 from reports.judge.result import GateResult, Outcome
 from reports.load import SESSION_KINDS
@@ -146,7 +145,7 @@ def _document(
         "errors": _plain(asdict(case.errors)),
         "correctness": _plain(asdict(case.correctness)),
         "server": case.server,
-        "ingest": ingest_figures(case.candidate.evidence.run),
+        "ingest": case.ingest,
         "cost": _plain(case.cost.as_json()),
         "ledger": case.candidate.ledger.as_json(),
         "warnings": list(_warnings(case)),

@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 from replay.inside.joined import ROWS
 from replay.inside.patience import Patience
 from replay.inside.views import Missing, Views
+from replay.target.wire import ERROR_CHARACTERS, QUOTED
 
 _ROWS_AT_ONCE = 50_000
-_ERROR_CHARACTERS = 160
 _COLUMNS = {
     "start_time": "started_us", "end_time": "ended_us", "elapsed_time": "elapsed_us",
     "queue_time": "queue_us", "compile_time": "compile_us", "planning_time": "planning_us",
@@ -129,8 +129,8 @@ def _typed(told: pa.Table) -> pa.Table:
         ends = (_cast(told[f"compile_{end}"], pa.int64(), moment=True) for end in ("to", "from"))
         columns["compile_us"] = pc.fill_null(pc.subtract(*ends), 0)
     # Quotes hold users' values.
-    error = pc.replace_substring_regex(columns["error"], r"\"[^\"]*\"|'[^']*'", '"…"')
-    columns["error"] = pc.utf8_slice_codeunits(error, 0, _ERROR_CHARACTERS)
+    error = pc.replace_substring_regex(columns["error"], QUOTED.pattern, '"…"')
+    columns["error"] = pc.utf8_slice_codeunits(error, 0, ERROR_CHARACTERS)
     return pa.table(columns)
 
 

@@ -9,7 +9,6 @@ Nothing that fails here touches the run's own results: it is noted in run.json, 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,6 +27,7 @@ from replay.inside.patience import Patience
 from replay.inside.usage import read_usage
 from replay.inside.views import Views
 from replay.run import SAMPLES, Run
+from replay.target.redshift import version_in
 
 FACTS = ("redshift_version", "node_type", "nodes", "base_rpu", "status")
 """What must not change while a run is on."""
@@ -163,6 +163,11 @@ def look_inside(
     return server
 
 
+def written_names(path: Path) -> list[str]:
+    """What a reading wrote, as names in the run."""
+    return ["run.json", *(f"server/{file.name}" for file in (path / "server").iterdir())]
+
+
 def in_words(server: Mapping[str, Any]) -> list[str]:
     """What a user is told of a reading."""
     lines = []
@@ -189,9 +194,7 @@ def _sent(run: Run) -> pa.Table:
 
 
 def _version(views: Views) -> str | None:
-    told = views.rows("SELECT version()").column(0)[0].as_py()
-    found = re.search(r"Redshift ([\w.]+)", told)
-    return found[1] if found else None
+    return version_in(views.rows("SELECT version()").column(0)[0].as_py())
 
 
 def _utc(moment: datetime) -> datetime:

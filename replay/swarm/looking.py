@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from replay.errors import FourstepError
 from replay.inside.clock import Reading, read_clock
-from replay.inside.inside import in_words, look_inside
+from replay.inside.inside import in_words, look_inside, written_names
 from replay.inside.patience import Patience
 from replay.inside.views import Views, open_views
 from replay.target.target import Target, aws_facts
@@ -54,14 +55,11 @@ class Look:
             return []
         for line in in_words(server):
             logger.info("%s", line)
-        return ["run.json", *(f"server/{file.name}" for file in (run / "server").iterdir())]
+        return written_names(run)
 
     def _open(self) -> Views:
         return open_views(self._target, self._facts, how=self._how)
 
     def _read_clock(self) -> Reading:
-        views = self._open()
-        try:
+        with closing(self._open()) as views:
             return read_clock(views)
-        finally:
-            views.close()

@@ -11,12 +11,13 @@ import secrets
 from argparse import Namespace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from replay.demo.bundle import bundled_workload
 from replay.dials import Dials
 from replay.errors import Unreadable, UsageError
 from replay.ingest.background import NOTES, Background, captured_loads_s, refuse_unwritable
-from replay.ingest.config import Ingest, read_ingest
+from replay.ingest.config import read_ingest
 from replay.plan import Plan, build_plan, write_plan
 from replay.store import Prefix, fetch, is_remote, staged
 from replay.swarm.board import Board
@@ -103,9 +104,7 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
         facts = in_thread(lambda: probe_target(target))
         look = Look(target, target.as_json() | facts, options.system_views)
         look.begin()
-        ingest = in_thread(lambda: _ingest(options, plan, dials, url))
-        order = {"url": url, "statement_timeout_s": dials.statement_timeout_s}
-        order |= {"notes": str(path / NOTES), "captured_s": captured_loads_s(plan)}
+        writer = in_thread(lambda: _writer(options, plan, dials, url=url, notes=path / NOTES))
         files = in_thread(lambda: write_plan(plan, workload, path))
     except BaseException:
         if server is not None:
@@ -126,25 +125,27 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
         server=server,
         plan=plan,
         plan_files=files,
-        writer=Background(ingest, order),
+        writer=writer,
         board=Board(groups, length_s=length_s, lag_budget_ms=dials.lag_budget_ms),
         look=look,
     )
 
 
-def _ingest(options: Namespace, plan: Plan, dials: Dials, url: str) -> Ingest | None:
-    """What shall be written meanwhile, checked."""
+def _writer(options: Namespace, plan: Plan, dials: Dials, *, url: str, notes: Path) -> Background:
+    """What shall be written meanwhile, checked; nothing where no one asked."""
+    timeout_s = dials.statement_timeout_s
+    order: dict[str, Any] = {"url": url, "statement_timeout_s": timeout_s, "notes": str(notes)}
     if not options.ingest:
-        return None
+        return Background(None, order)
     ingest = read_ingest(Path(options.ingest))
-    if ingest.every_s is None and not captured_loads_s(plan):
+    order["captured_s"] = captured_loads_s(plan) if ingest.every_s is None else []
+    if ingest.every_s is None and not order["captured_s"]:
         raise UsageError(
             f"`{options.ingest}` asks for captured loads, and the workload holds no COPY",
             hint="keep them with `fourstep prepare --writes`, or give `rows_per_s`",
         )
-    timeout_s = dials.statement_timeout_s
     refuse_unwritable(ingest, parse_target(url, statement_timeout_s=timeout_s, writes=True))
-    return ingest
+    return Background(ingest, order)
 
 
 def _free_directory(place: str, run_id: str) -> Path:

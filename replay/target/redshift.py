@@ -92,5 +92,10 @@ def describe(address: Address) -> Described:
 def version_of(connection: psycopg.Connection) -> str | None:
     """Redshift's own version, such as 1.0.123456: the server_version is 8.0.2 on all of them."""
     row = connection.execute(b"SELECT version()").fetchone()
-    found = re.search(r"Redshift ([\w.]+)", row[0]) if row else None
+    return version_in(row[0]) if row else None
+
+
+def version_in(told: str) -> str | None:
+    """The same in what `SELECT version()` answers."""
+    found = re.search(r"Redshift ([\w.]+)", told)
     return found[1] if found else None

@@ -34,9 +34,10 @@ _COMMAND_OK = int(pq.ExecStatus.COMMAND_OK)
 _FATAL_ERROR = int(pq.ExecStatus.FATAL_ERROR)
 _CONNECTION_OK = int(pq.ConnStatus.OK)
 _CHUNKS_BETWEEN_PAUSES = 4
-_ERROR_CHARACTERS = 160
+ERROR_CHARACTERS = 160
 
-_QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
+QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
+"""What a server quotes in its messages: users' values, and names."""
 _LOST = "08006"
 _LOGIN_STATES = (
     ("too many", "53300"),
@@ -299,9 +300,9 @@ def _failure(result: pq_abc.PGresult) -> tuple[str, str]:
     text = primary.decode(errors="replace") if primary else result.get_error_message()
     # Class 42 quotes names of tables and columns; elsewhere quotes hold the user's values.
     if not sqlstate.startswith("42"):
-        text = _QUOTED.sub('"…"', text)
+        text = QUOTED.sub('"…"', text)
     return sqlstate, _short(text)
 
 
 def _short(text: str) -> str:
-    return " ".join(text.split())[:_ERROR_CHARACTERS]
+    return " ".join(text.split())[:ERROR_CHARACTERS]

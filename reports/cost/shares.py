@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 
 from replay.errors import Unreadable
-from replay.run import SAMPLES, Run
+from replay.run import Run
 from replay.workload import Workload
 
 MOST = 20
@@ -31,10 +30,7 @@ def shares(run: Run, workload: Workload | None, *, usd: float) -> dict[str, Any]
     Raises:
         Unreadable: a file of the run is damaged.
     """
-    inside, schema = (
-        run.path / "server" / "queries.parquet",
-        pa.schema(map(SAMPLES.field, _COLUMNS)),
-    )
+    inside = run.path / "server" / "queries.parquet"
     metered, joins, who, files = inside.is_file(), "", "NULL", {}
     if metered:
         files["inside"] = str(inside)
@@ -45,8 +41,7 @@ def shares(run: Run, workload: Workload | None, *, usd: float) -> dict[str, Any]
         who = "coalesce(asked.\"user\", 'unknown')"
     sql = _SQL.format(who=who, joins=joins, time="execution_us" if metered else "done_us - sent_us")
     with duckdb.connect() as database:
-        batches = run.sample_batches(_COLUMNS)
-        database.register("samples", pa.RecordBatchReader.from_batches(schema, batches))
+        database.register("samples", run.sample_reader(_COLUMNS))
         try:
             rows = database.execute(sql, files).fetchall()
         except duckdb.Error as error:

@@ -7,9 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-import pyarrow as pa
-
-from replay.run import SAMPLES, Run
+from replay.run import Run
 from reports.cost.terms import serverless_seconds
 
 NOT_READ = "not read from the server"
@@ -54,7 +52,6 @@ def read_usage(run: Run) -> Usage:
 def busy_seconds(run: Run) -> float:
     """Seconds that serverless would charge for the run: while any statement was under way."""
     names = ("sent_us", "done_us")
-    schema = pa.schema([SAMPLES.field(name) for name in names])
-    known = pa.Table.from_batches(run.sample_batches(names), schema=schema).drop_null()
+    known = run.sample_reader(names).read_all().drop_null()
     sent, done = (known[name].to_numpy() / 1e6 for name in names)
     return serverless_seconds(sent, done)

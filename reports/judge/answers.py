@@ -5,7 +5,7 @@ from __future__ import annotations
 from reports import format as fmt
 from reports.case import Case
 from reports.gates import Gate
-from reports.judge.result import GateResult, Outcome, decide, result_of
+from reports.judge.result import GateResult, Outcome, capped, decide, result_of
 from reports.metrics import Metric
 
 
@@ -34,7 +34,7 @@ def judge_answers(case: Case, gate: Gate) -> GateResult:
     if found.templates:
         worst = found.templates[0]
         reason += f": most in template {worst.template_id}, as statement {worst.statement_ids[0]}"
-    cap = would = None
+    cap = None
     if outcome is Outcome.PASS and found.checked == "rows":
         cap = found.reason
     elif outcome is Outcome.PASS and found.open_share > gate.max_unevaluated_share:
@@ -42,14 +42,12 @@ def judge_answers(case: Case, gate: Gate) -> GateResult:
         cap += f"{fmt.share(gate.max_unevaluated_share)} allowed: {left_out}"
     elif outcome is Outcome.FAIL and found.captured:
         cap = "1.0's log tells of its data at another time"
-    if cap:
-        would, reason = outcome, f"{reason}; would {outcome}, but {cap}"
-        outcome = Outcome.INCONCLUSIVE
-    return result_of(
-        gate, outcome, reason, n=found.compared, would=would,
+    result = result_of(
+        gate, outcome, reason, n=found.compared,
         observed=found.different if count else found.share,
         interval=None if count else found.interval,
         confidence=None if count else case.decision.two_sided,
         method=f"{what} of the same statements; {'a count' if count else 'Clopper-Pearson'}",
         templates=tuple(t.template_id for t in found.templates),
     )  # fmt: skip
+    return capped(result, cap) if cap else result

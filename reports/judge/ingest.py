@@ -8,7 +8,7 @@ from reports import format as fmt
 from reports.case import Case
 from reports.compare import QUANTILES
 from reports.gates import Gate
-from reports.ingest import ingest_figures, load_times
+from reports.ingest import load_times
 from reports.judge.latency import floor_of
 from reports.judge.result import GateResult, Outcome, decide, result_of
 from reports.stats.quantiles import estimate_quantile
@@ -16,11 +16,10 @@ from reports.stats.quantiles import estimate_quantile
 
 def judge_load_time(case: Case, gate: Gate) -> GateResult:
     """A quantile of the loads' response times by its interval, or the longest as it was."""
-    run = case.candidate.evidence.run
-    figures, times = ingest_figures(run), load_times(run)
+    times = load_times(case.candidate.evidence.run)
     n, longest = len(times), gate.stat == "max"
     floor = max(gate.min_samples, 1) if longest else floor_of(gate)
-    gone = _why_unknown(figures)
+    gone = _why_unknown(case.ingest)
     if gone or n < floor:
         said = gone or f"{gate.stat}: {fmt.plural(n, 'load')}, needs {floor:,}"
         needed = None if gone else floor
@@ -46,7 +45,7 @@ def judge_load_time(case: Case, gate: Gate) -> GateResult:
 
 def judge_load_errors(case: Case, gate: Gate) -> GateResult:
     """Loads that 2.0 refused, as a count of this run."""
-    figures = ingest_figures(case.candidate.evidence.run)
+    figures = case.ingest
     n, failed = (figures["ok"] + figures["error"], figures["error"]) if figures else (0, 0)
     gone = _why_unknown(figures)
     if figures is None or n == 0 or (gone and failed <= gate.limit):

@@ -9,7 +9,7 @@ from reports.arms import Arm
 from reports.case import Case
 from reports.compare import QUANTILES, compare_quantiles
 from reports.gates import Gate
-from reports.judge.result import GateResult, Outcome, decide, result_of
+from reports.judge.result import GateResult, Outcome, capped, decide, result_of
 from reports.metrics import Metric
 from reports.scope import why_empty
 from reports.stats.bootstrap import resample_quantile
@@ -44,8 +44,7 @@ def cap_captured(case: Case, gate: Gate, result: GateResult) -> GateResult:
     decided = result.verdict in (Outcome.PASS, Outcome.FAIL)
     if not case.arms.captured or gate.captured == "allow" or not decided:
         return result
-    reason = f"{result.reason}; would {result.verdict}, but {_UNCONTROLLED}"
-    return replace(result, verdict=Outcome.INCONCLUSIVE, would=result.verdict, reason=reason)
+    return capped(result, _UNCONTROLLED)
 
 
 def judge_latency(case: Case, gate: Gate) -> GateResult:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -77,6 +77,12 @@ def decide_least(interval: Interval | None, *, least: float) -> Outcome:
     low, high = interval or (None, None)
     mirrored = (None if high is None else -high, None if low is None else -low)
     return decide(mirrored, most=-least)
+
+
+def capped(result: GateResult, why: str) -> GateResult:
+    """Inconclusive for a cap, whatever it `would` be."""
+    reason = f"{result.reason}; would {result.verdict}, but {why}"
+    return replace(result, verdict=Outcome.INCONCLUSIVE, would=result.verdict, reason=reason)
 
 
 def result_of(gate: Gate, outcome: Outcome, reason: str, **figures: Any) -> GateResult:  # noqa: ANN401

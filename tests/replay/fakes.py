@@ -72,7 +72,7 @@ class ScriptedTarget:
         self._silent, self._silence_s = silent, silence_s
         self._cancel_s = cancel_s
 
-    def connect(self, wait: WaiterFactory) -> ScriptedConnection:
+    def connect(self, wait: WaiterFactory, *, user: str | None = None) -> ScriptedConnection:
         self.logins += 1
         self.logged_in_ns.append(time.monotonic_ns())
         if self.logins <= self._refuse:

@@ -35,7 +35,7 @@ class Door:
         expires_s = time.time() + self.lasts_s
         return Grant(user="u", password=f"p{self.fetched}", expires_s=expires_s)
 
-    def _connect(self, wait: WaiterFactory) -> Connection:
+    def _connect(self, wait: WaiterFactory, *, user: str | None = None) -> Connection:
         assert self.credentials.grant is not None
         if self.credentials.grant.password not in self.good:
             raise LoginFailed("password expired", sqlstate="28P01")
