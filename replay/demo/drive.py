@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import psycopg
 
 from replay.demo.world import DEFAULT_SIZE, LOG_NAME
@@ -61,24 +62,27 @@ def collect_log(server: EmbeddedServer, destination: Path, *, name: str = LOG_NA
     """Copy the server's log `name`, complete up to now; returns `destination`.
 
     A session's records are in the collector's pipe before its process ends, and the collector
-    writes in order. So: wait until no other session is left, log in under a name nobody else
-    has, and copy what stands before the record of that login.
+    writes in order. So: wait until the process of every other session has ended, log in under a
+    name nobody else has, and copy what stands before the record of that login.
 
     Raises:
         Unreachable: a session is still open, or the record does not appear.
     """
     deadline = time.monotonic() + _SETTLE_TIMEOUT_S
+    # A session leaves pg_stat_activity before it logs its end: its process tells.
+    seen: set[int] = set()
     with _log_in_unseen(server, "fourstep") as connection:
-        while connection.execute(
-            "SELECT 1 FROM pg_stat_activity "
-            "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
-        ).fetchone():
+        while others := _other_sessions(connection):
+            seen |= others
             if time.monotonic() > deadline:
                 raise Unreachable(
                     f"the log of `{server.name}` cannot be taken: a session is still open",
                     hint="disconnect every client first",
                 )
             time.sleep(0.05)
+        seen.add(connection.info.backend_pid)
+    while any(psutil.pid_exists(pid) for pid in seen) and time.monotonic() < deadline:
+        time.sleep(0.01)
     mark = f"fourstep-mark-{secrets.token_hex(8)}"
     _log_in_unseen(server, mark).close()
     while time.monotonic() < deadline:
@@ -88,6 +92,14 @@ def collect_log(server: EmbeddedServer, destination: Path, *, name: str = LOG_NA
             return destination
         time.sleep(0.05)
     raise Unreachable(f"the log of `{server.name}` is not being written")
+
+
+def _other_sessions(connection: psycopg.Connection[tuple[object, ...]]) -> set[int]:
+    rows = connection.execute(
+        "SELECT pid FROM pg_stat_activity "
+        "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    )
+    return {pid for (pid,) in rows if isinstance(pid, int)}
 
 
 def _log_in_unseen(

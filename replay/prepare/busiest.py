@@ -37,8 +37,8 @@ class Busiest(NamedTuple):
 def busiest_window(workload: Workload, *, length_s: float, by: str) -> Busiest:
     """The window of this length that is busiest by one of MEASURES, to the microsecond.
 
-    The earliest of equals. Some window that is busiest begins where a statement does, or, by
-    concurrency, ends where one does or with the last start; no others are looked at.
+    The earliest of equals. Some window that is busiest begins where a statement does, ends with the
+    last start or, by concurrency, where a statement ends; no others are looked at.
 
     Raises:
         UsageError: the workload is shorter than the window, or 1.0's durations are not known.
@@ -55,14 +55,13 @@ def busiest_window(workload: Workload, *, length_s: float, by: str) -> Busiest:
             f"1.0's log gave `{workload.path}` no durations", hint="use --busiest-by statements"
         )
     last_us = started_us[-1] - length_us
+    ends_us = started_us + duration_us if by == "concurrency" else started_us[-1:]
+    begin_us = np.unique(np.concatenate([started_us, ends_us - length_us, [last_us]]))
+    begin_us = begin_us[(begin_us >= started_us[0]) & (begin_us <= last_us)]
     if by == "concurrency":
-        ended_us = started_us + duration_us
-        begin_us = np.unique(np.concatenate([started_us, ended_us - length_us, [last_us]]))
-        begin_us = begin_us[(begin_us >= started_us[0]) & (begin_us <= last_us)]
         busy_us = _running_before(begin_us + length_us, started_us, duration_us)
         amounts = (busy_us - _running_before(begin_us, started_us, duration_us)) / length_us
     else:
-        begin_us = started_us[started_us <= last_us]
         first, stop = (np.searchsorted(started_us, at) for at in (begin_us, begin_us + length_us))
         one = np.ones_like(started_us) if by == "statements" else duration_us
         total = np.concatenate([[0], np.cumsum(one)])

@@ -44,6 +44,7 @@ def test_by_concurrency_what_began_before_counts_as_long_as_it_runs() -> None:
 
 @settings(deadline=None, max_examples=60)
 @example(tenths=[0, 2, 3], took=4, length=2, by="concurrency")
+@example(tenths=[0, 3, 3, 4], took=1, length=2, by="statements")
 @given(
     tenths=st.lists(st.integers(0, 200), min_size=2, max_size=20),
     took=st.integers(1, 40),
