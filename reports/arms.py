@@ -1,12 +1,13 @@
 """The two arms of a comparison: latencies of 1.0 and of 2.0 over the same time blocks.
 
 The baseline is either another run of the same workload or `captured`, the durations 1.0's own log
-gives. A block is a slice of capture time, so block 7 holds the same statements in both arms.
+gives. A block is a slice of capture time, so block 7 holds the same statements in both arms. Where
+a side has several runs, a number beyond tells block 7 of the second from that of the first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -18,6 +19,7 @@ from reports.load import MISSING, Evidence
 from reports.scope import EVERYWHERE, Labels, Where, labels_of, select
 from reports.stats.blocks import BlockCounts, count_by_block
 from reports.stats.estimate import Bools, Floats, Int64s
+from reports.stats.quantiles import quantile
 
 CAPTURED = "captured"
 """Name of the baseline that 1.0's log provides."""
@@ -37,13 +39,20 @@ class Blocks:
         np.clip(position, 0, self.number - 1, out=position)
         return position.astype(np.int16)
 
+    def of_runs(self, evidence: Evidence) -> npt.NDArray[np.int16]:
+        """The block (n) in which each sample was due, those of a further run beyond."""
+        block = self.of(evidence.due_us, speed=evidence.dial("speed", 1))
+        if evidence.parts:
+            block += evidence.run_code * np.int16(self.number)
+        return block
+
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
-    """Latencies of one side: `values_us`, `template`, `block` (0..blocks-1), all of length n.
+    """Latencies of one side: `values_us`, `template`, `block` (0..runs*blocks-1), all of length n.
 
-    `template` is the code of another label where the arms were built by one. `ordered` says that
-    `values_us` ascends.
+    Blocks of the first run come first, then those of the second. `template` is the code of another
+    label where the arms were built by one. `ordered` says that `values_us` ascends.
     """
 
     name: str
@@ -52,9 +61,33 @@ class Arm:
     template: npt.NDArray[np.int32]
     block: npt.NDArray[np.int16]
     ordered: bool = False
+    runs: int = 1
 
     def __len__(self) -> int:
         return len(self.values_us)
+
+    @property
+    def capture_block(self) -> npt.NDArray[np.int16]:
+        """The block of capture time (n), 0..blocks-1, whichever the run."""
+        return self.block if self.runs == 1 else self.block % np.int16(self.blocks)
+
+    @cached_property
+    def by_run(self) -> list[Int64s]:
+        """The latencies of each run, ascending."""
+        if self.runs == 1:
+            return [self.ordered_us]
+        code = self.block // np.int16(self.blocks)
+        runs = [self.values_us[code == run] for run in range(self.runs)]
+        return runs if self.ordered else [np.sort(run) for run in runs]
+
+    def logs_by_run(self, probabilities: Sequence[float]) -> Floats:
+        """log Q_p of each run: (probabilities, runs), NaN of a run without samples."""
+        return np.array(
+            [
+                [np.log(max(1, quantile(run, p))) if len(run) else np.nan for run in self.by_run]
+                for p in probabilities
+            ]
+        )
 
     @cached_property
     def ordered_us(self) -> Int64s:
@@ -64,7 +97,7 @@ class Arm:
     @cached_property
     def counts(self) -> BlockCounts:
         """The latencies counted by block."""
-        return count_by_block(self.values_us, self.block, self.blocks)
+        return count_by_block(self.values_us, self.capture_block, self.blocks)
 
     @cached_property
     def _by_template(self) -> tuple[Int64s, npt.NDArray[np.int16], Int64s]:
@@ -72,7 +105,7 @@ class Arm:
         starts = np.concatenate([[0], np.cumsum(np.bincount(self.template, minlength=1))])
         low = int(self.values_us.min(initial=0))
         width = (int(self.values_us.max(initial=0)) - low).bit_length()
-        for_block = self.blocks.bit_length()
+        for_block = (self.runs * self.blocks).bit_length()
         if len(starts).bit_length() + width + for_block > 63:
             order = np.lexsort((self.values_us, self.template))
             return self.values_us[order], self.block[order], starts
@@ -96,6 +129,7 @@ class Arm:
         return Arm(
             name=self.name,
             blocks=self.blocks,
+            runs=self.runs,
             values_us=values_us[part],
             template=np.full(len(block[part]), code, dtype=np.int32),
             block=block[part],
@@ -159,7 +193,7 @@ def build_arms(
     A timeout counts with the time it had lasted: leaving it out would make its arm look faster.
     Errors do not count. Against `captured`, a statement that 1.0 failed is left out, and so is
     one without a duration in the log. 1.0 answered each captured statement once, however many
-    copies of it were replayed, so its arm holds the originals alone.
+    copies of it were replayed, so its arm holds the originals of the first run alone.
 
     What was due in the candidate's first `warm_up_us` is left out of both arms, whatever the
     baseline's speed: the same statements. `label`, one of `LABELS`, must be known to both runs.
@@ -188,7 +222,10 @@ def build_arms(
         )
     comparable = (candidate.captured_us != MISSING) & ~candidate.failed_before
     once = kept & comparable & candidate.original
-    one = replace(_arm(candidate, candidate.captured_us, once, blocks, labels), name=CAPTURED)
+    if candidate.parts:
+        once &= candidate.run_code == 0
+    log = _arm(candidate, candidate.captured_us, once, blocks, labels)
+    one = replace(log, name=CAPTURED, runs=1)
     shared = comparable[kept]
     part = two if shared.all() or not len(one) else two.only(shared)
     return Arms(blocks=blocks, baseline=one, candidate=part, candidate_all=two, warmed_up=warmed_up)
@@ -227,9 +264,10 @@ def _arm(evidence: Evidence, values_us: Int64s, kept: Bools, blocks: Blocks, lab
     everything = Arm(
         name=evidence.run.run_id,
         blocks=blocks.number,
+        runs=len(evidence.runs),
         values_us=values_us,
         template=labels.code,
-        block=blocks.of(evidence.due_us, speed=evidence.dial("speed", 1)),
+        block=blocks.of_runs(evidence),
     )
     # No copy where all is kept: a column may weigh 160 MB.
     return everything if kept.all() else everything.only(kept)

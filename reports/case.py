@@ -17,27 +17,35 @@ from reports.compare import (
     compare_templates,
     compare_throughput,
 )
-from reports.correctness import Correctness, compare_answers
+from reports.correctness import Correctness
 from reports.cost import Cost
 from reports.errors import Errors, new_errors_by_template, split_errors
-from reports.fidelity import Fidelity, measure_fidelity
+from reports.fidelity import Fidelity, measure_fidelity, worst_of
 from reports.ingest import ingest_figures
 from reports.inside import inside_figures
 from reports.load import Evidence, other_workload
+from reports.noise import noise_floor
+from reports.pairs import compare_pairs
 
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """A run with its ledger, counted, and how well it was replayed."""
+    """A run with its ledger, counted, and how well it was replayed; or several, in `parts`."""
 
     evidence: Evidence
     ledger: Ledger
     fidelity: Fidelity
+    parts: tuple[Side, ...] = ()
+
+    @property
+    def runs(self) -> tuple[Side, ...]:
+        """Each run alone."""
+        return self.parts or (self,)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One candidate run, what it is compared with, and what was found.
+    """The candidate's runs, what they are compared with, and what was found.
 
     `baseline` None means the durations 1.0's log gives. `overall` is by stat.
     """
@@ -56,7 +64,10 @@ class Case:
     ingest: dict[str, Any] | None
     """How the background writer fared, see `reports.ingest`."""
     server: dict[str, Any] | None
-    """What the server said of the run, see `reports.inside`."""
+    """What the server said of the run, see `reports.inside`; of several, of that which the result
+    cache flatters most."""
+    noise: list[dict[str, Any]]
+    """How much runs of one side differ, see `reports.noise`."""
     forced: bool
     """True where the baseline run replayed another workload."""
 
@@ -67,9 +78,12 @@ class Case:
 
     @property
     def evidence(self) -> dict[str, Evidence]:
-        """The runs by arm, `candidate` and perhaps `baseline`."""
-        names = ("candidate", "baseline")
-        return {name: side.evidence for name, side in zip(names, self.sides, strict=False)}
+        """The runs by arm: `candidate`, `candidate/2` and so on, and perhaps `baseline`."""
+        return {
+            arm if number == 1 else f"{arm}/{number}": run
+            for arm, side in zip(("candidate", "baseline"), self.sides, strict=False)
+            for number, run in enumerate(side.evidence.runs, start=1)
+        }
 
     def build_arms(self, **chosen: Any) -> Arms:  # noqa: ANN401  see `reports.arms.build_arms`
         """Arms of other samples, times or labels of the same runs."""
@@ -81,10 +95,12 @@ class Case:
 def build_case(
     candidate: Evidence, baseline: Evidence | None, *, decision: Decision, cost: Cost
 ) -> Case:
-    """Compare a run with another one, or with 1.0's log."""
+    """Compare a run, or several pooled, with another one or several, or with 1.0's log."""
     arms = build_arms(candidate, baseline, warm_up_us=decision.warm_up_us)
     forced = baseline is not None and other_workload(candidate.run, baseline.run) is not None
     resampler = Resampler(decision, arms.blocks)
+    runs = [each.run for each in candidate.runs]
+    servers = [told for run in runs if (told := inside_figures(run)) is not None]
     return Case(
         candidate=_side(candidate),
         baseline=None if baseline is None else _side(baseline),
@@ -100,13 +116,17 @@ def build_case(
             candidate, arms, resampler, new_errors=new_errors_by_template(candidate)
         ),
         errors=split_errors(candidate, with_baseline_run=baseline is not None and not forced),
-        correctness=compare_answers(candidate, baseline, confidence=decision.two_sided),
-        ingest=ingest_figures(candidate.run),
-        server=inside_figures(candidate.run),
+        correctness=compare_pairs(candidate, baseline, confidence=decision.two_sided),
+        ingest=ingest_figures(*runs),
+        server=max(servers, key=lambda told: told["result_cache_share"] or 0, default=None),
+        noise=noise_floor(arms),
         forced=forced,
     )
 
 
 def _side(evidence: Evidence) -> Side:
-    ledger = evidence.ledger()
+    ledger, parts = evidence.ledger(), tuple(map(_side, evidence.parts))
+    if parts:
+        fidelity = worst_of([part.fidelity for part in parts])
+        return Side(evidence=evidence, ledger=ledger, fidelity=fidelity, parts=parts)
     return Side(evidence=evidence, ledger=ledger, fidelity=measure_fidelity(evidence, ledger))

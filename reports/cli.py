@@ -140,8 +140,11 @@ def doctor(url: str | None, workload: Path | None, scale: float, as_json: bool) 
 
 
 @fourstep.command()
-@click.argument("run", type=fetch)
-@click.option("--baseline", help="another run, or `captured`: 1.0's own durations [default]")
+@click.argument("runs", nargs=-1, required=True, type=fetch, metavar="RUN...")
+@click.option(
+    *("--baseline", "baselines"), multiple=True, metavar="RUN|captured",
+    help="runs on 1.0, or 1.0's own durations [default]; may be given several times",
+)  # fmt: skip
 @click.option("--gates", type=click.Path(path_type=Path), help="gates, TOML [default: shipped]")
 @click.option("--config", type=click.Path(path_type=Path), help="[default: fourstep.toml, if any]")
 @click.option("--force", is_flag=True, help="a baseline of another workload too; it is marked")
@@ -150,8 +153,8 @@ def doctor(url: str | None, workload: Path | None, scale: float, as_json: bool) 
 @click.option("--exit-zero", is_flag=True, help="exit 0 whatever the verdict")
 @json_option
 def report(
-    run: Path,
-    baseline: str | None,
+    runs: tuple[Path, ...],
+    baselines: tuple[str, ...],
     gates: Path | None,
     config: Path | None,
     force: bool,
@@ -160,15 +163,21 @@ def report(
     exit_zero: bool,
     as_json: bool,
 ) -> None:
-    """Decide about a run, and write the pages that say why."""
+    """Decide about a run, or several of one system, and write the pages that say why.
+
+    A directory of runs stands for all of them.
+    """
     from reports.explain import explain
     from reports.render.terminal import print_summary
     from reports.report import write_report
 
+    captured = "captured" in baselines
+    if captured and len(baselines) > 1:
+        raise UsageError("`--baseline captured` is 1.0's log and stands alone")
     with written(place) as out:
         verdict = write_report(
-            run,
-            baseline=None if baseline in (None, "captured") else fetch(baseline),
+            *runs,
+            baseline=None if captured else [fetch(each) for each in baselines],
             gates=gates,
             config=config or _configured(),
             force=force,

@@ -5,6 +5,7 @@ Points are exact; intervals come from one paired bootstrap whose weights every m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from reports.stats.bootstrap import (
 )
 from reports.stats.estimate import Estimate, Floats, Int64s, Word, word_for
 from reports.stats.quantiles import PRINT_TAIL, estimate_quantile, printable, quantile, samples_for
+from reports.stats.runs import Part, between_runs
 from reports.stats.window import resampled_logs
 
 QUANTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
@@ -40,13 +42,15 @@ TEMPLATE_BIN_WIDTH = 0.005
 class Decision:
     """What an interval is made with: the `[decision]` section of the gates.
 
-    What is due in the first `warm_up_us` of the run counts in no latency.
+    What is due in the first `warm_up_us` of the run counts in no latency. Fewer than `min_runs`
+    runs a side are warned of.
     """
 
     confidence: float = 0.95
     resamples: int = 4000
     seed: int = 20240501
     warm_up_us: int = 0
+    min_runs: int = 3
 
     @property
     def two_sided(self) -> float:
@@ -68,6 +72,7 @@ class Line:
     candidate: Estimate
     ratio: Estimate
     log_error: float | None = None
+    freedom: float = math.inf
     load: float = 1.0
 
     @property
@@ -144,14 +149,18 @@ class Resampler:
         self, one: Arm, two: Arm, probabilities: Sequence[float], *, coarse: bool
     ) -> list[Resampled]:
         """`resample_quantile_ratios`; coarse for templates, of which there may be ten thousand."""
+        between: list[list[Part]] = [[] for _ in probabilities]
+        if max(one.runs, two.runs) > 1:
+            by_run = (arm.logs_by_run(probabilities) for arm in (one, two))
+            between = [between_runs(*sides) for sides in zip(*by_run, strict=True)]
         if not coarse:
             return resample_quantile_ratios(
                 one.counts, two.counts, probabilities,
-                weights=self.weights, confidence=self.confidence,
+                weights=self.weights, confidence=self.confidence, between=between,
             )  # fmt: skip
         logs, held = [], []
         for arm in (one, two):
-            block = arm.block // self.merged
+            block = arm.capture_block // self.merged
             held.append(np.bincount(block, minlength=len(self.template_weights)) > 0)
             logs.append(
                 resampled_logs(
@@ -161,8 +170,8 @@ class Resampler:
             )  # fmt: skip
         blocks = int((held[0] & held[1]).sum())
         return [
-            summarise(column, blocks=blocks, confidence=self.confidence)
-            for column in (logs[1] - logs[0]).T
+            summarise(column, blocks=blocks, confidence=self.confidence, between=parts)
+            for column, parts in zip((logs[1] - logs[0]).T, between, strict=True)
         ]
 
     def ratio(self, value: float, drawn: Resampled, *, n: int) -> Estimate:
@@ -196,13 +205,16 @@ def compare_quantiles(
         if below.value is None or above.value is None:
             why = (printable(n, p) or "") if len(one) else "no baseline"
             ratio, log_error = Estimate(value=None, n=n, warnings=(why,)), None
+            freedom = math.inf
         else:
             # A latency below one microsecond is one microsecond to the clock.
             value = max(above.value, 1.0) / max(below.value, 1.0)
             ratio, log_error = resampler.ratio(value, drawn[stat], n=n), drawn[stat].log_error
+            freedom = drawn[stat].freedom
         lines[stat] = Line(
-            stat=stat, unit="us", baseline=below, candidate=above, ratio=ratio, log_error=log_error
-        )
+            stat=stat, unit="us", baseline=below, candidate=above, ratio=ratio,
+            log_error=log_error, freedom=freedom,
+        )  # fmt: skip
     return lines
 
 
@@ -232,11 +244,21 @@ def compare_templates(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rate:
-    """Statements asked for and answered, by the block they were due in, within `seconds`."""
+    """Statements asked for and answered (runs, blocks), within so many `seconds` in all."""
 
     answered: Floats
     asked: Floats
     seconds: float
+
+    def by_block(self) -> tuple[Floats, Floats]:
+        """Answered and asked (blocks), of all runs."""
+        return self.answered.sum(axis=0), self.asked.sum(axis=0)
+
+    def logs_by_run(self) -> Floats:
+        """log of the answered share of each run (runs)."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logs: Floats = np.log(self.answered.sum(axis=1) / self.asked.sum(axis=1))
+        return logs
 
     def estimate(self) -> Estimate:
         number = int(self.answered.sum())
@@ -258,8 +280,9 @@ def compare_throughput(evidence: Evidence, baseline: Evidence | None, resampler:
         load = (two.asked.sum() / two.seconds) / (one.asked.sum() / one.seconds)
         shares = [arm.answered.sum() / arm.asked.sum() for arm in (one, two)]
         drawn = resample_share_ratio(
-            (one.answered, one.asked), (two.answered, two.asked),
-            weights=resampler.weights, confidence=resampler.confidence,
+            one.by_block(), two.by_block(), weights=resampler.weights,
+            confidence=resampler.confidence,
+            between=between_runs(one.logs_by_run(), two.logs_by_run()),
         )  # fmt: skip
         n = int(min(one.answered.sum(), two.answered.sum()))
         ratio = resampler.ratio(float(shares[1] / shares[0]), drawn, n=n)
@@ -273,17 +296,20 @@ def _rate(evidence: Evidence, blocks: Blocks, *, captured: bool = False) -> _Rat
     """As measured; or `captured`, of the originals at their own pace in the logged durations."""
     speed, due_us = evidence.dial("speed", 1), evidence.due_us
     asked = ~evidence.is_status("skipped") & (due_us != MISSING)
-    answered, took_us, pace, share = evidence.is_status("ok"), evidence.response_us, 1.0, 1.0
+    answered, took_us, pace = evidence.is_status("ok"), evidence.response_us, 1.0
+    share: float = len(evidence.runs)
     if captured:
         asked &= evidence.original
+        if evidence.parts:
+            asked &= evidence.run_code == 0
         answered, took_us, pace = ~evidence.failed_before, evidence.captured_us, speed
         # Below scale 1 the originals are a sample of the sessions.
         share = min(1.0, evidence.dial("scale", 1))
     end_us = evidence.length_us * pace
     good = asked & answered & (took_us != MISSING) & (due_us * pace + took_us < end_us)
-    block = blocks.of(due_us, speed=speed)
+    block, runs = blocks.of_runs(evidence), 1 if captured else len(evidence.runs)
     counts = [
-        np.bincount(block[chosen], minlength=blocks.number).astype(float)
+        np.bincount(block[chosen], minlength=runs * blocks.number).reshape(runs, -1).astype(float)
         for chosen in (good, asked)
     ]
     return _Rate(answered=counts[0], asked=counts[1], seconds=end_us / 1e6 * share)

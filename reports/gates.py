@@ -148,6 +148,7 @@ def _decision(table: Table) -> Decision:
         resamples=int(table.number("resamples", default.resamples, low=200, high=100_000)),
         seed=int(table.number("seed", default.seed, high=2**53)),
         warm_up_us=table.duration_us("warm_up") if table.has("warm_up") else 0,
+        min_runs=int(table.number("min_runs", default.min_runs, low=1, high=64)),
     )
     table.close()
     return decision

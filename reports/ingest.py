@@ -23,20 +23,26 @@ _STATS = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
 LOAD_STATS = tuple(_STATS)
 
 
-def ingest_figures(run: Run) -> dict[str, Any] | None:
-    """The `ingest` object of verdict.json; None where nothing was written meanwhile.
+def ingest_figures(*runs: Run) -> dict[str, Any] | None:
+    """The `ingest` object of verdict.json, of all `runs`; None where nothing was written meanwhile.
 
     `response_us` holds p50, p95, p99 and max over loads that ended by themselves, each null
     where there is none; `errors` counts by SQLSTATE.
     """
-    asked = run.document.get("ingest")
+    told = {run.run_id: run.document.get("ingest") for run in runs}
+    asked = next(filter(None, told.values()), None)
     if asked is None:
         return None
-    notes = _notes(run)
+    failures = (
+        f"run `{name}` had no writer" if each is None else each["failure"]
+        for name, each in told.items()
+    )  # fmt: skip
+    by_run = [_notes(run) for run in runs]
+    notes = [note for each in by_run for note in each]
     ends = Counter(note["status"] for note in notes)
     late_us = _late_us(notes)
     rows = sum(note["rows"] or 0 for note in notes)
-    span_us = max((note["done_us"] for note in notes), default=0)
+    span_us = sum(max((note["done_us"] for note in each), default=0) for each in by_run)
     quantiles = {stat: quantile(late_us, p) if len(late_us) else None for stat, p in _STATS.items()}
     return {
         "table": asked["table"],
@@ -47,13 +53,13 @@ def ingest_figures(run: Run) -> dict[str, Any] | None:
         "asked_rows_per_s": asked["rows_per_s"],
         "response_us": quantiles,
         "errors": dict(Counter(note["sqlstate"] for note in notes if note["status"] == "error")),
-        "failure": asked["failure"],
+        "failure": next(filter(None, failures), None),
     }
 
 
-def load_times(run: Run) -> Int64s:
+def load_times(*runs: Run) -> Int64s:
     """Response times in microseconds, ascending, of the loads that ended by themselves."""
-    return _late_us(_notes(run))
+    return _late_us([note for run in runs for note in _notes(run)])
 
 
 def _late_us(notes: Sequence[Mapping[str, Any]]) -> Int64s:

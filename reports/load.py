@@ -74,6 +74,8 @@ class Evidence:
     captured_us: Int64s
     callers: Callers | None
     """Who asked; None where the workload is gone."""
+    parts: tuple[Evidence, ...] = ()
+    """The runs of several that this one stands for, one after the other; see `reports.pool`."""
 
     def __len__(self) -> int:
         return len(self.status)
@@ -82,6 +84,17 @@ class Evidence:
     def document(self) -> Mapping[str, Any]:
         """run.json."""
         return self.run.document
+
+    @property
+    def runs(self) -> tuple[Evidence, ...]:
+        """Each run alone."""
+        return self.parts or (self,)
+
+    @property
+    def run_code(self) -> npt.NDArray[np.int16]:
+        """Which of `runs` each sample (n) is of."""
+        lengths = [len(run) for run in self.runs]
+        return np.repeat(np.arange(len(lengths), dtype=np.int16), lengths)
 
     @property
     def service_us(self) -> Int64s:
@@ -120,7 +133,9 @@ class Evidence:
         for code, number in zip(codes, numbers, strict=True):
             skipped[self.failures[code][1] or "unknown"] += int(number)
         del ended["skipped"]
-        return Ledger(planned=0, skipped=skipped, **ended).account_for(self.run.planned)
+        planned = [each.run.planned for each in self.runs]
+        known = None if None in planned else sum(filter(None, planned))
+        return Ledger(planned=0, skipped=skipped, **ended).account_for(known)
 
 
 FORCE = "replay the same workload in both, or add `--force`, which marks the result"
@@ -165,6 +180,7 @@ def load(path: Path, *, baseline: Evidence | None = None, force: bool = False) -
         failed_before=failed,
         failing_statements=failing_statements,
         callers=callers,
+        parts=(),
         **samples.times(),
     )
 

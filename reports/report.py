@@ -7,7 +7,7 @@ each whole or not at all.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,11 @@ from reports.charts.style import figure_to_svg
 from reports.charts.templates import draw_templates
 from reports.checksums import checksums
 from reports.compare import QUANTILES
-from reports.cost import estimate_cost
+from reports.cost import estimate_cost, mean_of
 from reports.gates import Gates, load_gates
 from reports.judge.judge import judge
-from reports.load import load
 from reports.metrics import Metric
+from reports.pool import load_side
 from reports.render.html import render_html
 from reports.render.junit import render_junit
 from reports.render.markdown import render_markdown
@@ -38,29 +38,30 @@ from reports.verdict import Verdict, give_verdict
 
 
 def write_report(
-    run: Path,
-    *,
-    baseline: Path | None = None,
+    *runs: Path,
+    baseline: Path | Sequence[Path] | None = None,
     gates: Path | None = None,
     config: Path | None = None,
     force: bool = False,
     out: Path,
 ) -> Verdict:
-    """Judge `run` and write its verdict and pages into `out`, which is made if missing.
+    """Judge `runs` of 2.0 and write verdict and pages into `out`, which is made if missing.
 
-    `baseline` is a run of the same workload on 1.0; None compares with the durations that 1.0's
-    log gives. `gates` None means the gates that ship. `config` is a fourstep.toml with `[cost]`.
-    `force` goes on where the two runs replayed different workloads, and says so.
+    `baseline` is one or more runs of the same workload on 1.0; None compares with the durations
+    that 1.0's log gives. A directory of runs stands for all of them. `gates` None means the gates
+    that ship. `config` is a fourstep.toml with `[cost]`. `force` goes on where the two sides
+    replayed different workloads, and says so.
 
     Raises:
         UsageError: gates or config have problems, or the runs replayed different workloads.
         Unreadable: a run cannot be read.
     """
     rules = load_gates(gates)
-    other = load(baseline) if baseline is not None else None
-    candidate = load(run, baseline=other, force=force)
-    rules.refuse_expired(_day_of(candidate.document))
-    cost = estimate_cost(candidate, config)
+    others = [baseline] if isinstance(baseline, Path) else baseline
+    other = load_side(others) if others else None
+    candidate = load_side(runs, baseline=other, force=force)
+    rules.refuse_expired(max(_day_of(run.document) for run in candidate.runs))
+    cost = mean_of([estimate_cost(run, config) for run in candidate.runs])
     case = build_case(candidate, other, decision=rules.decision, cost=cost)
     evidence = checksums(case.evidence, gates=gates, config=config)
     verdict = give_verdict(case, rules, judge(case, rules), evidence=evidence)

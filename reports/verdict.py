@@ -84,7 +84,7 @@ def give_verdict(
     """Decide, and gather the document; `evidence` is that of `reports.checksums`."""
     decision, reason = decide(results)
     # In the sentence itself: whoever shows anything of a verdict shows that.
-    if case.candidate.evidence.document["target"].get("imitation"):
+    if any(run.document["target"].get("imitation") for run in case.candidate.evidence.runs):
         reason = f"{reason}; {_IMITATION}"
     if case.forced:
         reason = f"{reason}; {_FORCED}"
@@ -143,6 +143,7 @@ def _document(
         "templates": [_template(line) for line in case.templates],
         "users": compare_users(case),
         "errors": _plain(asdict(case.errors)),
+        "noise_floor": case.noise,
         "correctness": _plain(asdict(case.correctness)),
         "server": case.server,
         "ingest": case.ingest,
@@ -200,7 +201,7 @@ def _warnings(case: Case) -> Iterator[str]:
             "the baseline is 1.0's production timings: other load, other hardware, and the "
             "server's own clock instead of the client's"
         )
-    yield "one run on each side: differences between runs are not measured"
+    yield from _too_few_runs(case)
     if not fmt.is_same(case.throughput.load):
         yield (
             f"2.0 was asked for {fmt.ratio(case.throughput.load)} the load of 1.0: what it takes "
@@ -228,7 +229,7 @@ def _warnings(case: Case) -> Iterator[str]:
     if case.candidate.ledger.timeout:
         timeouts = fmt.plural(case.candidate.ledger.timeout, "timeout")
         yield f"{timeouts} counted with the time they had lasted"
-    failure = (evidence.document.get("ingest") or {}).get("failure")
+    failure = (case.ingest or {}).get("failure")
     if failure:
         yield f"the background writer failed: {failure}"
     for failure in (case.server or {}).get("failures", ()):
@@ -240,6 +241,16 @@ def _warnings(case: Case) -> Iterator[str]:
             f"{fmt.share(cached)} of statements were answered by the result cache, which flatters "
             "2.0: replay with --result-cache off"
         )
+
+
+def _too_few_runs(case: Case) -> Iterator[str]:
+    numbers = [len(side.runs) for side in case.sides]
+    fewest, wanted = min(numbers), case.decision.min_runs
+    if fewest < wanted:
+        said = "single run" if fewest == 1 else f"{fewest} runs"
+        told = "; how much runs differ is not measured" if max(numbers) == 1 else ""
+        where = "a side" if fewest == max(numbers) else "on one side"
+        yield f"{said} {where}, {wanted} wanted{told}"
 
 
 def _provenance(case: Case, gates: Gates) -> dict[str, Any]:

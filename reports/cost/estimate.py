@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from replay.errors import UsageError
-from reports.cost.model import Cost, Figures
+from reports.cost.model import Cost, Figures, Part
 from reports.cost.month import monthly_usage, price_baseline, stages, volume
 from reports.cost.place import Place, place_of_target, price_place
 from reports.cost.prices import Ask, Prices
@@ -72,6 +72,23 @@ def estimate_cost(
             "choices": sorted(choices, key=lambda row: (row["usd"] is None, row["usd"])),
         },
     )
+
+
+def mean_of(costs: Sequence[Cost]) -> Cost:
+    """Of several runs: 2.0's month is the mean of theirs, part by part; the rest is the first's."""
+    first, number = costs[0], len(costs)
+    unknown = [cost for cost in costs if cost.candidate.usd is None]
+    if unknown or all(cost.candidate == first.candidate for cost in costs):
+        return (unknown or costs)[0]
+    parts: dict[str, Part] = {}
+    for part in (part for cost in costs for part in cost.candidate.parts):
+        seen = parts.setdefault(part.name, replace(part, usd=0.0))
+        parts[part.name] = replace(seen, usd=seen.usd + part.usd / number)
+    said = f"mean of {number} runs; the first: "
+    named = tuple(replace(part, formula=said + part.formula) for part in parts.values())
+    candidate = replace(first.candidate, parts=named)
+    more = {**first.more, "stages": stages(first.baseline, candidate)}
+    return replace(first, candidate=candidate, more=more)
 
 
 def _attempt(price: Callable[[], Figures]) -> Figures:

@@ -74,7 +74,9 @@ def _test(gate: Gate, template: TemplateLine) -> _Tested | None:
         ratio=ratio.value,
         interval=ratio.interval,
         harm_us=two - one,
-        p_value=p_over_margin(ratio=ratio.value, log_error=error, margin=limit),
+        p_value=p_over_margin(
+            ratio=ratio.value, log_error=error, margin=limit, freedom=line.freedom
+        ),
         clear=high is not None and (high <= limit or one * (high - 1) <= gate.min_harm_us),
     )
 

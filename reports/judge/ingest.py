@@ -16,7 +16,7 @@ from reports.stats.quantiles import estimate_quantile
 
 def judge_load_time(case: Case, gate: Gate) -> GateResult:
     """A quantile of the loads' response times by its interval, or the longest as it was."""
-    times = load_times(case.candidate.evidence.run)
+    times = load_times(*(run.run for run in case.candidate.evidence.runs))
     n, longest = len(times), gate.stat == "max"
     floor = max(gate.min_samples, 1) if longest else floor_of(gate)
     gone = _why_unknown(case.ingest)

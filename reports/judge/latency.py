@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from reports import format as fmt
@@ -11,6 +12,7 @@ from reports.compare import QUANTILES, compare_quantiles
 from reports.gates import Gate
 from reports.judge.result import GateResult, Outcome, capped, decide, result_of
 from reports.metrics import Metric
+from reports.noise import largest
 from reports.scope import why_empty
 from reports.stats.bootstrap import resample_quantile
 from reports.stats.estimate import Estimate, Interval
@@ -21,6 +23,7 @@ from reports.stats.quantiles import (
     needed_for_margin,
     samples_for,
 )
+from reports.stats.runs import between_runs
 
 NO_DURATIONS = "1.0 left no durations to compare with"
 
@@ -97,7 +100,10 @@ def _judge_absolute(case: Case, gate: Gate, arm: Arm) -> GateResult:
     """Is the quantile at most `max`? By the wider of the exact and the block bootstrap interval."""
     p, confidence = QUANTILES[gate.stat or "p50"], case.decision.two_sided
     estimate = estimate_quantile(arm.ordered_us, p, confidence=confidence)
-    drawn = resample_quantile(arm.counts, p, weights=case.resampler.weights, confidence=confidence)
+    drawn = resample_quantile(
+        arm.counts, p, weights=case.resampler.weights, confidence=confidence,
+        between=between_runs(*arm.logs_by_run([p])),
+    )  # fmt: skip
     bounds = _hull(estimate.interval, drawn)
     outcome, value = decide(bounds, most=gate.limit), estimate.value or 0.0
     reason = (
@@ -123,8 +129,22 @@ def _judge_ratio(case: Case, gate: Gate, ratio: Estimate) -> GateResult:
     needed = _needed(gate, outcome, n, value, bounds)
     if needed:
         reason += f"; about {needed:,} statements would decide it"
+        if runs := max(len(side.evidence.parts) for side in case.sides):
+            reason += f", in {math.ceil(runs * needed / n)} runs a side"
+    reason += _finer_than_noise(case, gate)
     result = result_of(gate, outcome, reason, n=n, observed=value, interval=bounds, needed_n=needed)
     return cap_captured(case, gate, result)
+
+
+def _finer_than_noise(case: Case, gate: Gate) -> str:
+    """A warning where replays of one system differ by more than the margin of the gate."""
+    noise = largest(case.noise, gate.stat or "p50")
+    if noise is None or noise["ratio"] <= max(gate.limit, 1 / gate.limit):
+        return ""
+    return (
+        f"; its margin is finer than what two replays of one system differ by, "
+        f"{fmt.ratio(noise['ratio'])}: luck takes part"
+    )
 
 
 def _hull(exact: Interval | None, drawn: tuple[float, float] | None) -> Interval | None:

@@ -12,16 +12,19 @@ from scipy import stats
 Correction = Literal["bh", "holm"]
 
 
-def p_over_margin(*, ratio: float, log_error: float, margin: float) -> float:
+def p_over_margin(
+    *, ratio: float, log_error: float, margin: float, freedom: float = math.inf
+) -> float:
     """One-sided p-value of "the true ratio is at most the margin".
 
-    The normal tail with the bootstrap's standard error of log(ratio): a share of resamples could
-    not resolve the small p-values that a long list of templates asks for.
+    The normal tail, or Student's with so much `freedom`, with the bootstrap's standard error of
+    log(ratio): a share of resamples could not resolve the small p-values that a long list of
+    templates asks for.
     """
     distance = math.log(margin / ratio)
     if log_error == 0:
         return 1.0 if distance >= 0 else 0.0
-    return float(stats.norm.cdf(distance / log_error))
+    return float(stats.t.cdf(distance / log_error, freedom))
 
 
 def adjust(p_values: Sequence[float], correction: Correction) -> list[float]:

@@ -1,0 +1,52 @@
+"""How much runs of one side differ, as a part of the uncertainty of what they say together.
+
+Runs are few, and resampling three of them a thousand times does not make them more: the extremes
+of such a resampling are the runs themselves. So what is between runs enters by its variance and its
+degrees of freedom, and only time blocks are resampled. The two levels are those of Kalibera and
+Jones, Rigorous Benchmarking in Reasonable Time (ISMM 2013); the degrees of freedom of their sum
+are Welch's and Satterthwaite's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from reports.stats.estimate import Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A part of the variance of a logarithm, known with so many degrees of `freedom`."""
+
+    variance: float
+    freedom: float
+
+
+def between_runs(*sides: Floats) -> list[Part]:
+    """What runs differ by, of the difference of means of `sides`, each a figure a run (runs).
+
+    A side of one run is held to vary as the other's runs do; without a side of two there is none.
+    Chance within a run makes runs differ too and is then counted once more by the blocks: where
+    runs hardly differ by themselves, an interval is too wide rather than too narrow.
+    """
+    known = [logs[np.isfinite(logs)] for logs in sides]
+    parts = [
+        Part(variance=float(logs.var(ddof=1)) / len(logs), freedom=len(logs) - 1)
+        for logs in known
+        if len(logs) > 1
+    ]
+    if parts and len(parts) < len(sides):
+        (part,) = parts
+        return [Part(variance=part.variance * (part.freedom + 2), freedom=part.freedom)]
+    return parts
+
+
+def add_up(parts: Sequence[Part]) -> Part:
+    """The sum of independent parts; its freedom after Welch and Satterthwaite."""
+    variance = sum(part.variance for part in parts)
+    spent = sum(part.variance**2 / part.freedom for part in parts)
+    return Part(variance=variance, freedom=variance**2 / spent if spent else math.inf)
