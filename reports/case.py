@@ -66,7 +66,7 @@ class Case:
     server: dict[str, Any] | None
     """What the server said of the run, see `reports.inside`; of several, of that which the result
     cache flatters most."""
-    noise: list[dict[str, Any]]
+    noise: dict[str, dict[str, Any]]
     """How much runs of one side differ, see `reports.noise`."""
     forced: bool
     """True where the baseline run replayed another workload."""

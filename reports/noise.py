@@ -6,7 +6,6 @@ Runs of the same side are compared with each other, which no difference between 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 from reports.arms import Arms
@@ -14,32 +13,23 @@ from reports.compare import QUANTILES
 from reports.stats.quantiles import printable
 
 
-def noise_floor(arms: Arms) -> list[dict[str, Any]]:
-    """The `noise_floor` list of verdict.json: the largest ratio between two runs of a side.
+def noise_floor(arms: Arms) -> dict[str, dict[str, Any]]:
+    """By quantile the largest ratio between two runs of a side, the `noise_floor` of verdict.json.
 
-    An entry for each side of two runs or more and each quantile that all of its runs can show.
+    Of each side of two runs or more; a quantile is left out that not all runs of a side can show.
     """
-    return [
-        {
-            "stat": stat,
-            "side": side,
-            "runs": arm.runs,
-            "pairs": math.comb(arm.runs, 2),
-            "ratio": float(math.exp(logs.max() - logs.min())),
+    floor: dict[str, dict[str, Any]] = {}
+    sides = {"baseline": arms.baseline, "candidate": arms.candidate_all}
+    several = {side: arm for side, arm in sides.items() if arm.runs > 1}
+    for stat, p in QUANTILES.items():
+        ratios = {
+            side: math.exp(float(arm.logs_by_run([p]).max() - arm.logs_by_run([p]).min()))
+            for side, arm in several.items()
+            if all(printable(len(run), p) is None for run in arm.by_run)
         }
-        for side, arm in (("baseline", arms.baseline), ("candidate", arms.candidate_all))
-        if arm.runs > 1
-        for (stat, p), logs in zip(
-            QUANTILES.items(), arm.logs_by_run(tuple(QUANTILES.values())), strict=True
-        )
-        if all(printable(len(run), p) is None for run in arm.by_run)
-    ]
-
-
-def largest(floor: Iterable[dict[str, Any]], stat: str) -> dict[str, Any] | None:
-    """The entry of `stat` with the larger ratio of both sides, its pairs those of both."""
-    known = [entry for entry in floor if entry["stat"] == stat]
-    if not known:
-        return None
-    worst = max(known, key=lambda entry: entry["ratio"])
-    return worst | {"pairs": sum(entry["pairs"] for entry in known)}
+        if ratios:
+            side = max(ratios, key=ratios.__getitem__)
+            pairs = sum(math.comb(several[name].runs, 2) for name in ratios)
+            worst = {"ratio": ratios[side], "side": side, "pairs": pairs, "by_side": ratios}
+            floor[stat] = {"stat": stat, **worst}
+    return floor

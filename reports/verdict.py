@@ -143,7 +143,7 @@ def _document(
         "templates": [_template(line) for line in case.templates],
         "users": compare_users(case),
         "errors": _plain(asdict(case.errors)),
-        "noise_floor": case.noise,
+        "noise_floor": list(case.noise.values()),
         "correctness": _plain(asdict(case.correctness)),
         "server": case.server,
         "ingest": case.ingest,

@@ -12,7 +12,6 @@ from reports.compare import QUANTILES, compare_quantiles
 from reports.gates import Gate
 from reports.judge.result import GateResult, Outcome, capped, decide, result_of
 from reports.metrics import Metric
-from reports.noise import largest
 from reports.scope import why_empty
 from reports.stats.bootstrap import resample_quantile
 from reports.stats.estimate import Estimate, Interval
@@ -138,7 +137,7 @@ def _judge_ratio(case: Case, gate: Gate, ratio: Estimate) -> GateResult:
 
 def _finer_than_noise(case: Case, gate: Gate) -> str:
     """A warning where replays of one system differ by more than the margin of the gate."""
-    noise = largest(case.noise, gate.stat or "p50")
+    noise = case.noise.get(gate.stat or "p50")
     if noise is None or noise["ratio"] <= max(gate.limit, 1 / gate.limit):
         return ""
     return (

@@ -43,6 +43,7 @@ def render_markdown(document: Mapping[str, Any]) -> str:
         f"# {MARKS[word]} {word}\n",
         f"{_text(document['reason'])}\n",
         f"1.0: {_text(known['1.0'])} · 2.0: {_text(known['2.0'])} · {known['replayed']}\n",
+        *([f"Noise: {known['noise']}.\n"] if known["noise"] else []),
         *_table(_HEADLINE, headline_rows(document)),
         "## Gates\n",
         *_table(_GATES, gate_rows(document, checks=False)[:MOST_ROWS]),

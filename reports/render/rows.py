@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -22,9 +23,13 @@ _ASIDES = {"block": "", "warn": "only warns", "info": "only shown"}
 
 
 def facts(document: Document) -> dict[str, str]:
-    """What was compared with what: 1.0, 2.0, and how much of the capture was replayed."""
+    """What was compared with what: 1.0, 2.0, how much of the capture was replayed, the noise."""
     provenance = document["provenance"]
-    name = provenance["baseline"]
+    numbers = Counter(arm.partition("/")[0] for arm in provenance["runs"])
+    names = {
+        arm: f"{provenance[arm]}{f' and {numbers[arm] - 1} more' if numbers[arm] > 1 else ''}"
+        for arm in ("baseline", "candidate")
+    }
     dials = provenance["runs"]["candidate"]["dials"] or {}
     scale, speed = (float(dials.get(name) or 1) for name in ("scale", "speed"))
     replayed = (
@@ -38,10 +43,27 @@ def facts(document: Document) -> dict[str, str]:
     elif dials.get("pace") == "think":
         replayed += ", each after its answer and think time"
     return {
-        "1.0": "durations in 1.0's log" if name == "captured" else name,
-        "2.0": provenance["candidate"],
+        "1.0": names["baseline"].replace("captured", "durations in 1.0's log"),
+        "2.0": names["candidate"],
         "replayed": f"{fmt.plural(document['ledger']['planned'], 'statement')} {replayed}",
+        "noise": _noise(document),
     }
+
+
+def noise_shown(document: Document) -> Mapping[str, Any] | None:
+    """The entry of the noise floor that is shown: p95's, else that of a lower quantile."""
+    known = {entry["stat"]: entry for entry in document["noise_floor"]}
+    return next((known[stat] for stat in ("p95", "p90", "p50") if stat in known), None)
+
+
+def _noise(document: Document) -> str:
+    noise = noise_shown(document)
+    if noise is None:
+        return ""
+    return (
+        f"two replays of one system differ by up to {fmt.share(noise['ratio'] - 1)} at "
+        f"{noise['stat']} ({fmt.plural(noise['pairs'], 'pair')})"
+    )
 
 
 def headline_rows(document: Document) -> Iterator[Row]:

@@ -68,7 +68,7 @@ def render_terminal(
     room = MOST_LINES - len(headline) - len(reason.wrap(console, width)) - 5
     lines = [
         Text(f"1.0 {known['1.0']}  ->  2.0 {known['2.0']}"),
-        Text(known["replayed"]),
+        Text("; ".join(filter(None, (known["replayed"], known["noise"])))),
         *headline,
         *_gates(gates[:room]),
     ]
