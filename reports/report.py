@@ -59,8 +59,9 @@ def write_report(
         Unreadable: a run cannot be read.
     """
     rules = load_gates(gates)
-    other = load(baseline) if baseline is not None else None
-    candidate = load(run, baseline=other, force=force)
+    tag = rules.decision.tag
+    other = load(baseline, tag=tag) if baseline is not None else None
+    candidate = load(run, baseline=other, force=force, tag=tag)
     rules.refuse_expired(_day_of(candidate.document))
     cost = estimate_cost(candidate, config)
     case = build_case(candidate, other, decision=rules.decision, cost=cost)
