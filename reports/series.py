@@ -86,7 +86,8 @@ def trace_over_time(case: Case) -> OverTime | None:
     edges_s = np.linspace(0, evidence.length_us / 1e6, bins + 1)
     block = arms.blocks.of(evidence.due_us[known], speed=evidence.dial("speed", 1))
     asked = np.bincount(_bin_of_block(arms.blocks.number, bins)[block], minlength=bins)
-    load = edges_s[:-1], asked / np.diff(edges_s), "statements/s"
+    # The last rate again, so that its step has an end.
+    load = edges_s, np.append(asked, asked[-1]) * (bins / edges_s[-1]), "statements/s"
     return OverTime(
         edges_s=edges_s,
         candidate_us=_quantiles_by_bin(arms.candidate_all, bins),

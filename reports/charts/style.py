@@ -115,8 +115,9 @@ def write_figure(figure: Figure, path: Path, *, name: str) -> None:
     In light colours, text as text: an SVG or PDF can be searched.
     """
     form = path.suffix.removeprefix(".").lower()
-    text = {"svg.fonttype": "none", "pdf.fonttype": 42}
-    with mpl.rc_context({"svg.hashsalt": f"fourstep-{name}", **text}):
+    with mpl.rc_context(
+        {"svg.hashsalt": f"fourstep-{name}", "svg.fonttype": "none", "pdf.fonttype": 42}
+    ):
         figure.savefig(
             path, format=form, dpi=200, bbox_inches="tight", metadata=_UNDATED.get(form, {})
         )

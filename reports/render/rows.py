@@ -15,7 +15,7 @@ MARKS = {
     "GO": "✓", "NO-GO": "✗", "INCONCLUSIVE": "?", "INVALID": "!",
     "pass": "✓", "fail": "✗", "inconclusive": "?", "invalid": "!",
 }  # fmt: skip
-SQL_START = 60
+SQL_START = 52
 """Characters of a template's text by which a reader knows it."""
 
 _ORDER = ("fail", "invalid", "inconclusive", "pass")
