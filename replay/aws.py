@@ -143,7 +143,7 @@ def _cause(error: Exception, action: str) -> tuple[str, str]:
         (_EXPIRED, "the AWS credentials have expired", "renew them, for example: aws sso login"),
         (_DENIED, f"may not do {action}", f"allow {action}; docs/redshift.md has a policy"),
         (_THROTTLED, "AWS throttles the requests", "wait a minute; others use the same quota"),
-        (_MISSING, "AWS does not know it", "check the name, the region and the account (AWS_PROFILE)"),
+        (_MISSING, "AWS does not know it", "check name, region and account (AWS_PROFILE)"),
     ):
         if codes.search(code):
             return reason, hint
