@@ -42,14 +42,16 @@ TEMPLATE_BIN_WIDTH = 0.005
 class Decision:
     """What an interval is made with: the `[decision]` section of the gates.
 
-    What is due in the first `warm_up_us` of the run counts in no latency. Fewer than `min_runs`
-    runs a side are warned of.
+    What is due in the first `warm_up_us` of the run counts in no latency. `tag` is the key whose
+    value in a statement's comments names what asked, such as a report. Fewer than `min_runs` runs
+    a side are warned of.
     """
 
     confidence: float = 0.95
     resamples: int = 4000
     seed: int = 20240501
     warm_up_us: int = 0
+    tag: str | None = None
     min_runs: int = 3
 
     @property

@@ -29,9 +29,13 @@ _T = TypeVar("_T", bound=Hashable)
 
 
 def load_side(
-    paths: Sequence[Path], *, baseline: Evidence | None = None, force: bool = False
+    paths: Sequence[Path],
+    *,
+    baseline: Evidence | None = None,
+    force: bool = False,
+    tag: str | None = None,
 ) -> Evidence:
-    """Read the runs of a side, see `runs_in`, and pool them; `baseline` and `force` as for `load`.
+    """Read the runs of a side, see `runs_in`, and pool them; the rest is for `load`.
 
     Raises:
         UsageError: they are not replays of one workload with the same dials, one is named twice,
@@ -49,7 +53,7 @@ def load_side(
     if twice:
         hint = "a run says nothing new the second time: name each once"
         raise UsageError(f"run `{twice[0]}` is given twice on one side", hint=hint)
-    return pool([load(path, baseline=baseline, force=force) for path in found])
+    return pool([load(path, baseline=baseline, force=force, tag=tag) for path in found])
 
 
 def runs_in(path: Path) -> list[Path]:

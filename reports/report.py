@@ -21,7 +21,7 @@ from reports.charts.cost import draw_cost
 from reports.charts.over_time import draw_over_time
 from reports.charts.percentile_curve import draw_percentile_curve
 from reports.charts.split import draw_split
-from reports.charts.style import figure_to_svg
+from reports.charts.style import figure_to_svg, write_figure
 from reports.charts.templates import draw_templates
 from reports.checksums import checksums
 from reports.compare import QUANTILES
@@ -44,31 +44,47 @@ def write_report(
     config: Path | None = None,
     force: bool = False,
     out: Path,
+    forms: Sequence[str] = (),
 ) -> Verdict:
     """Judge `runs` of 2.0 and write verdict and pages into `out`, which is made if missing.
 
     `baseline` is one or more runs of the same workload on 1.0; None compares with the durations
     that 1.0's log gives. A directory of runs stands for all of them. `gates` None means the gates
     that ship. `config` is a fourstep.toml with `[cost]`. `force` goes on where the two sides
-    replayed different workloads, and says so.
+    replayed different workloads, and says so. Charts are also written as files of these `forms`
+    into `out`/charts.
 
     Raises:
         UsageError: gates or config have problems, or the runs replayed different workloads.
         Unreadable: a run cannot be read.
     """
     rules = load_gates(gates)
-    others = [baseline] if isinstance(baseline, Path) else baseline
-    other = load_side(others) if others else None
-    candidate = load_side(runs, baseline=other, force=force)
+    tag = rules.decision.tag
+    others = [baseline] if isinstance(baseline, Path) else baseline or ()
+    other = load_side(others, tag=tag) if others else None
+    candidate = load_side(runs, baseline=other, force=force, tag=tag)
     rules.refuse_expired(max(_day_of(run.document) for run in candidate.runs))
     cost = mean_of([estimate_cost(run, config) for run in candidate.runs])
     case = build_case(candidate, other, decision=rules.decision, cost=cost)
     evidence = checksums(case.evidence, gates=gates, config=config)
-    verdict = give_verdict(case, rules, judge(case, rules), evidence=evidence)
-    charts = draw_charts(case, rules, verdict.document)
+    command = ["fourstep", "report", *map(str, runs)]
+    named = [("--baseline", path) for path in others]
+    for option, path in (*named, ("--gates", gates), ("--config", config)):
+        command += [] if path is None else [option, str(path)]
+    command += ["--force"] if force else []
+    verdict = give_verdict(case, rules, judge(case, rules), evidence=evidence, command=command)
+    drawn = draw_charts(case, rules, verdict.document)
     if out.exists() and not out.is_dir():
         raise UsageError(f"`{out}` is a file", hint="name a directory for -o")
     out.mkdir(parents=True, exist_ok=True)
+    for form in forms:
+        (out / "charts").mkdir(exist_ok=True)
+        for name, (figure, _) in drawn.items():
+            write_figure(figure, out / "charts" / f"{name}.{form}", name=name)
+    charts = {
+        name: figure_to_svg(figure, name=name, description=text)
+        for name, (figure, text) in drawn.items()
+    }
     # verdict.json last: whoever waits for it finds the pages there.
     write_text(out / "report.html", render_html(verdict.document, charts))
     write_text(out / "summary.md", render_markdown(verdict.document))
@@ -77,8 +93,10 @@ def write_report(
     return verdict
 
 
-def draw_charts(case: Case, rules: Gates, document: Mapping[str, Any]) -> dict[str, str]:
-    """Inline SVG by name: `curve`, `templates`, `split`, `time`, `cost`, where there is data."""
+def draw_charts(
+    case: Case, rules: Gates, document: Mapping[str, Any]
+) -> dict[str, tuple[Figure, str]]:
+    """Charts with what they show: `curve`, `templates`, `split`, `time`, `cost`, where known."""
     drawn: dict[str, tuple[Figure | None, str]] = {}
     one, two = (
         trace_curve(arm, confidence=case.decision.two_sided)
@@ -103,11 +121,7 @@ def draw_charts(case: Case, rules: Gates, document: Mapping[str, Any]) -> dict[s
         drawn["time"] = draw_over_time(series, title=title), title
     title = findings.of_cost(document)
     drawn["cost"] = draw_cost(document["cost"], title=title), title
-    return {
-        name: figure_to_svg(figure, name=name, description=text)
-        for name, (figure, text) in drawn.items()
-        if figure is not None
-    }
+    return {name: (figure, text) for name, (figure, text) in drawn.items() if figure is not None}
 
 
 def _day_of(document: Mapping[str, Any]) -> datetime.date:
