@@ -77,8 +77,7 @@ class Arm:
         if self.runs == 1:
             return [self.ordered_us]
         code = self.block // np.int16(self.blocks)
-        runs = [self.values_us[code == run] for run in range(self.runs)]
-        return runs if self.ordered else [np.sort(run) for run in runs]
+        return [np.sort(self.values_us[code == run]) for run in range(self.runs)]
 
     def logs_by_run(self, probabilities: Sequence[float]) -> Floats:
         """log Q_p of each run: (probabilities, runs), NaN of a run without samples."""

@@ -17,20 +17,22 @@ from reports.compare import (
     compare_templates,
     compare_throughput,
 )
-from reports.correctness import Correctness
+from reports.correctness import Correctness, compare_answers
 from reports.cost import Cost
 from reports.errors import Errors, new_errors_by_template, split_errors
-from reports.fidelity import Fidelity, measure_fidelity, worst_of
+from reports.fidelity import Fidelity, measure_fidelity
 from reports.ingest import ingest_figures
 from reports.inside import inside_figures
 from reports.load import Evidence, other_workload
 from reports.noise import noise_floor
-from reports.pairs import compare_pairs
 
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """A run with its ledger, counted, and how well it was replayed; or several, in `parts`."""
+    """A run with its ledger, counted, and how well it was replayed.
+
+    Or several, in `parts`, and how well the worst of them was.
+    """
 
     evidence: Evidence
     ledger: Ledger
@@ -64,9 +66,8 @@ class Case:
     ingest: dict[str, Any] | None
     """How the background writer fared, see `reports.ingest`."""
     server: dict[str, Any] | None
-    """What the server said of the run, see `reports.inside`; of several, of that which the result
-    cache flatters most."""
-    noise: dict[str, dict[str, Any]]
+    """What the server said of the run, or of that which its result cache served most."""
+    noise: list[dict[str, Any]]
     """How much runs of one side differ, see `reports.noise`."""
     forced: bool
     """True where the baseline run replayed another workload."""
@@ -116,7 +117,7 @@ def build_case(
             candidate, arms, resampler, new_errors=new_errors_by_template(candidate)
         ),
         errors=split_errors(candidate, with_baseline_run=baseline is not None and not forced),
-        correctness=compare_pairs(candidate, baseline, confidence=decision.two_sided),
+        correctness=compare_answers(candidate, baseline, confidence=decision.two_sided),
         ingest=ingest_figures(*runs),
         server=max(servers, key=lambda told: told["result_cache_share"] or 0, default=None),
         noise=noise_floor(arms),
@@ -126,7 +127,8 @@ def build_case(
 
 def _side(evidence: Evidence) -> Side:
     ledger, parts = evidence.ledger(), tuple(map(_side, evidence.parts))
-    if parts:
-        fidelity = worst_of([part.fidelity for part in parts])
-        return Side(evidence=evidence, ledger=ledger, fidelity=fidelity, parts=parts)
-    return Side(evidence=evidence, ledger=ledger, fidelity=measure_fidelity(evidence, ledger))
+    runs = [part.fidelity for part in parts] or [measure_fidelity(evidence, ledger)]
+    worst = min(
+        runs, key=lambda run: (run.finished, run.replayed_share or 0, -(run.lag_p99_us or 0))
+    )
+    return Side(evidence=evidence, ledger=ledger, fidelity=worst, parts=parts)

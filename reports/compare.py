@@ -206,13 +206,12 @@ def compare_quantiles(
         )
         if below.value is None or above.value is None:
             why = (printable(n, p) or "") if len(one) else "no baseline"
-            ratio, log_error = Estimate(value=None, n=n, warnings=(why,)), None
-            freedom = math.inf
+            ratio, log_error, freedom = Estimate(value=None, n=n, warnings=(why,)), None, math.inf
         else:
             # A latency below one microsecond is one microsecond to the clock.
             value = max(above.value, 1.0) / max(below.value, 1.0)
-            ratio, log_error = resampler.ratio(value, drawn[stat], n=n), drawn[stat].log_error
-            freedom = drawn[stat].freedom
+            ratio = resampler.ratio(value, drawn[stat], n=n)
+            log_error, freedom = drawn[stat].log_error, drawn[stat].freedom
         lines[stat] = Line(
             stat=stat, unit="us", baseline=below, candidate=above, ratio=ratio,
             log_error=log_error, freedom=freedom,
@@ -252,16 +251,6 @@ class _Rate:
     asked: Floats
     seconds: float
 
-    def by_block(self) -> tuple[Floats, Floats]:
-        """Answered and asked (blocks), of all runs."""
-        return self.answered.sum(axis=0), self.asked.sum(axis=0)
-
-    def logs_by_run(self) -> Floats:
-        """log of the answered share of each run (runs)."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            logs: Floats = np.log(self.answered.sum(axis=1) / self.asked.sum(axis=1))
-        return logs
-
     def estimate(self) -> Estimate:
         number = int(self.answered.sum())
         return Estimate(value=number / self.seconds, n=number)
@@ -282,9 +271,8 @@ def compare_throughput(evidence: Evidence, baseline: Evidence | None, resampler:
         load = (two.asked.sum() / two.seconds) / (one.asked.sum() / one.seconds)
         shares = [arm.answered.sum() / arm.asked.sum() for arm in (one, two)]
         drawn = resample_share_ratio(
-            one.by_block(), two.by_block(), weights=resampler.weights,
-            confidence=resampler.confidence,
-            between=between_runs(one.logs_by_run(), two.logs_by_run()),
+            (one.answered, one.asked), (two.answered, two.asked),
+            weights=resampler.weights, confidence=resampler.confidence,
         )  # fmt: skip
         n = int(min(one.answered.sum(), two.answered.sum()))
         ratio = resampler.ratio(float(shares[1] / shares[0]), drawn, n=n)

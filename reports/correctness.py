@@ -106,14 +106,20 @@ def compare_answers(
 ) -> Correctness:
     """Compare with another run, or with the numbers of rows in 1.0's log.
 
-    The interval of the share is Clopper-Pearson's, two-sided at `confidence`.
+    Of several runs the first is compared with the first, and so on; where 1.0 has fewer, they take
+    turns. The interval of the share is Clopper-Pearson's, two-sided at `confidence`.
 
     Raises:
         Unreadable: a file of a run or of the workload is damaged.
     """
     workload, captured = candidate.workload, baseline is None
-    runs = {"candidate": candidate.run} | ({"baseline": baseline.run} if baseline else {})
-    bare = [run.run_id for run in runs.values() if not run.document["dials"].get("digest")]
+    others = [] if baseline is None else [{"baseline": run.run} for run in baseline.runs]
+    pairs = [
+        {"candidate": run.run} | (others[at % len(others)] if others else {})
+        for at, run in enumerate(candidate.runs)
+    ]
+    runs = [run for pair in pairs for run in pair.values()]
+    bare = dict.fromkeys(run.run_id for run in runs if not run.document["dials"].get("digest"))
     missing = f"{' and '.join(bare)} replayed without --digest: replay both with --digest"
     if captured:
         missing = "1.0's log holds no answers: replay both with --digest, give 1.0's as --baseline"
@@ -131,12 +137,14 @@ def compare_answers(
             any_rows = "SELECT count(rows) > 0 FROM asked"
             if captured and not (known and database.execute(any_rows).fetchall()[0][0]):
                 return Correctness(checked=False, reason=missing, captured=True)
-            rows, unstable = _compare(database, runs, checked, asked=workload is not None)
+            asked = workload is not None
+            found = [_compare(database, pair, checked, asked=asked) for pair in pairs]
         except duckdb.Error as error:
             damaged = f"`{candidate.run.path}` or what it is compared with is damaged"
             raise Unreadable(damaged) from error
     return _counted(
-        rows, unstable, checked=checked, captured=captured, confidence=confidence,
+        [row for rows, _ in found for row in rows], set().union(*(apart for _, apart in found)),
+        checked=checked, captured=captured, confidence=confidence,
         reason=f"only numbers of rows were compared; {missing}" if checked == "rows" else None,
     )  # fmt: skip
 

@@ -6,9 +6,7 @@ CPU. What a slow target causes (backlog) is kept out of them on purpose.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -79,25 +77,6 @@ def measure_fidelity(evidence: Evidence, ledger: Ledger) -> Fidelity:
         workers_lost=lost,
         continued=continued,
     )
-
-
-def worst_of(runs: Sequence[Fidelity]) -> Fidelity:
-    """Each figure of the run where it is worst, of those that measured it; workers are added up."""
-
-    def worst(name: str, of: Callable[[Iterable[Any]], Any]) -> Any:  # noqa: ANN401  as measured
-        known = [value for run in runs if (value := getattr(run, name)) is not None]
-        return of(known) if known else None
-
-    least = ("finished", "lag_budget_us", "offered_over_target", "replayed_share")
-    added = ("workers", "workers_lost")
-    ends = [run.ended_by for run in runs if run.ended_by != "done"]
-    figures = {
-        each.name: worst(
-            each.name, sum if each.name in added else min if each.name in least else max
-        )
-        for each in fields(Fidelity)
-    }
-    return Fidelity(**figures | {"ended_by": ends[0] if ends else "done"})
 
 
 def _quantile(values: npt.NDArray[np.int64], p: float) -> int | None:

@@ -24,19 +24,15 @@ LOAD_STATS = tuple(_STATS)
 
 
 def ingest_figures(*runs: Run) -> dict[str, Any] | None:
-    """The `ingest` object of verdict.json, of all `runs`; None where nothing was written meanwhile.
+    """The `ingest` object of verdict.json, of all `runs`; None where one was without a writer.
 
     `response_us` holds p50, p95, p99 and max over loads that ended by themselves, each null
     where there is none; `errors` counts by SQLSTATE.
     """
-    told = {run.run_id: run.document.get("ingest") for run in runs}
-    asked = next(filter(None, told.values()), None)
-    if asked is None:
+    told: list[dict[str, Any]] = [run.document.get("ingest") or {} for run in runs]
+    if not all(told):
         return None
-    failures = (
-        f"run `{name}` had no writer" if each is None else each["failure"]
-        for name, each in told.items()
-    )  # fmt: skip
+    asked = told[0]
     by_run = [_notes(run) for run in runs]
     notes = [note for each in by_run for note in each]
     ends = Counter(note["status"] for note in notes)
@@ -53,7 +49,7 @@ def ingest_figures(*runs: Run) -> dict[str, Any] | None:
         "asked_rows_per_s": asked["rows_per_s"],
         "response_us": quantiles,
         "errors": dict(Counter(note["sqlstate"] for note in notes if note["status"] == "error")),
-        "failure": next(filter(None, failures), None),
+        "failure": next((each["failure"] for each in told if each["failure"]), None),
     }
 
 

@@ -16,44 +16,34 @@ import numpy.typing as npt
 
 from replay.errors import UsageError
 from replay.run import Run
-from reports.callers import Callers
 from reports.load import Evidence, load, other_workload
 
 MOST_RUNS = 64
 """Of a side: with the most blocks there can be, a block of a run is then a 16-bit number."""
 
-_ALIKE = ("mode", "pace", "scale", "speed")
-"""Dials that runs of one side must share: with others they were asked something else."""
-
 _T = TypeVar("_T", bound=Hashable)
 
 
-def load_side(
-    paths: Sequence[Path],
-    *,
-    baseline: Evidence | None = None,
-    force: bool = False,
-    tag: str | None = None,
-) -> Evidence:
-    """Read the runs of a side, see `runs_in`, and pool them; the rest is for `load`.
+def load_side(paths: Sequence[Path], **how: Any) -> Evidence:  # noqa: ANN401  see `load`
+    """Read the runs of a side, see `runs_in`, and pool them.
 
     Raises:
         UsageError: they are not replays of one workload with the same dials, one is named twice,
             or they are too many.
         Unreadable: one of them is no run, or damaged.
     """
-    found = [run for path in paths for run in runs_in(path)]
-    if len(found) > MOST_RUNS:
-        raise UsageError(f"{len(found)} runs on one side; at most {MOST_RUNS} are taken")
-    runs = [Run(path) for path in found]
-    for run in runs[1:]:
-        _refuse_stranger(run, runs[0])
-    ids = [run.run_id for run in runs]
-    twice = sorted({name for name in ids if ids.count(name) > 1})
-    if twice:
-        hint = "a run says nothing new the second time: name each once"
-        raise UsageError(f"run `{twice[0]}` is given twice on one side", hint=hint)
-    return pool([load(path, baseline=baseline, force=force, tag=tag) for path in found])
+    runs = [Run(run) for path in paths for run in runs_in(path)]
+    if len(runs) > MOST_RUNS:
+        raise UsageError(f"{len(runs)} runs on one side; at most {MOST_RUNS} are taken")
+    for at, run in enumerate(runs):
+        if run.run_id in (other.run_id for other in runs[:at]):
+            hint = "a run says nothing new the second time: name each once"
+            raise UsageError(f"run `{run.run_id}` is given twice on one side", hint=hint)
+        difference = other_workload(run, runs[0]) or _other_dial(run, runs[0])
+        if difference:
+            hint = "runs of one side must be replays of the same workload with the same dials"
+            raise UsageError(difference, hint=hint)
+    return pool([load(run.path, **how) for run in runs])
 
 
 def runs_in(path: Path) -> list[Path]:
@@ -64,16 +54,12 @@ def runs_in(path: Path) -> list[Path]:
     return [run.path for run in runs] or [path]
 
 
-def _refuse_stranger(run: Run, first: Run) -> None:
-    one_side = "runs of one side must be replays of the same workload with the same dials"
-    difference = other_workload(run, first)
-    if difference:
-        raise UsageError(difference, hint=one_side)
-    for dial in _ALIKE:
+def _other_dial(run: Run, first: Run) -> str | None:
+    for dial in ("mode", "pace", "scale", "speed"):
         ours, theirs = (each.document["dials"].get(dial) for each in (run, first))
         if ours != theirs:
-            said = f"`{run.path}` was replayed with {dial} {ours}, `{first.path}` with {theirs}"
-            raise UsageError(said, hint=one_side)
+            return f"`{run.path}` was replayed with {dial} {ours}, `{first.path}` with {theirs}"
+    return None
 
 
 def pool(runs: Sequence[Evidence]) -> Evidence:
@@ -82,46 +68,32 @@ def pool(runs: Sequence[Evidence]) -> Evidence:
     if len(runs) == 1:
         return first
     templates, of_template = _unified([[t.template_id for t in run.templates] for run in runs])
-    known = {t.template_id: t for run in reversed(runs) for t in run.templates}
     failures, of_failure = _unified([run.failures for run in runs])
-    columns: dict[str, Any] = {
-        "template": np.concatenate(
-            [code[run.template] for code, run in zip(of_template, runs, strict=True)]
-        ),
-        # No failure is -1, the last of each code.
-        "failure": np.concatenate(
-            [np.append(code, -1)[run.failure] for code, run in zip(of_failure, runs, strict=True)]
-        ),
-    }
-    for name in (field.name for field in fields(Evidence) if field.name not in columns):
-        if name != "failing_statements" and isinstance(getattr(first, name), np.ndarray):
-            columns[name] = np.concatenate([getattr(run, name) for run in runs])
-    shared: dict[str, Any] = {
-        "templates": tuple(known[name] for name in templates),
-        "failures": tuple(failures),
-    }
+    known = {t.template_id: t for run in runs for t in run.templates}
+    named = tuple(known[name] for name in templates)
+    shared: dict[str, Any] = {"templates": named, "failures": tuple(failures)}
+    # No failure is -1, the last of each list of codes.
+    coded = [
+        replace(run, template=codes[run.template], failure=np.append(others, -1)[run.failure])
+        for run, codes, others in zip(runs, of_template, of_failure, strict=True)
+    ]
+    columns: dict[str, Any] = {}
+    for name in (field.name for field in fields(Evidence)):
+        parts = [getattr(run, name) for run in coded]
+        if isinstance(parts[0], np.ndarray):
+            columns[name] = np.concatenate(parts)
+    failing = np.unique(columns.pop("failing_statements"))
     ends = np.cumsum([0, *map(len, runs)]).tolist()
-    parts = tuple(
+    views = tuple(
         replace(run, **shared, **{name: column[a:b] for name, column in columns.items()})
         for run, (a, b) in zip(runs, pairwise(ends), strict=True)
     )
-    return replace(
-        first,
-        **shared,
-        **columns,
-        failing_statements=np.unique(np.concatenate([run.failing_statements for run in runs])),
-        callers=_callers([run.callers for run in runs]),
-        parts=parts,
-    )
-
-
-def _callers(sides: Sequence[Callers | None]) -> Callers | None:
-    told = [callers for callers in sides if callers is not None]
-    if len(told) < len(sides):
-        return None
-    known, codes = _unified([callers.known for callers in told])
-    code = [lookup[each.code] for lookup, each in zip(codes, told, strict=True)]
-    return Callers(code=np.concatenate(code).astype(told[0].code.dtype), known=tuple(known))
+    # Runs of one workload know the same callers, where they know any.
+    told = [run.callers for run in runs if run.callers is not None]
+    callers = replace(told[0], code=np.concatenate([c.code for c in told])) if told else None
+    more: dict[str, Any] = {"failing_statements": failing, "parts": views}
+    more["callers"] = callers if len(told) == len(runs) else None
+    return replace(first, **shared, **columns, **more)
 
 
 def _unified(lists: Sequence[Sequence[_T]]) -> tuple[list[_T], list[npt.NDArray[np.int32]]]:

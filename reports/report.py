@@ -25,7 +25,7 @@ from reports.charts.style import figure_to_svg, write_figure
 from reports.charts.templates import draw_templates
 from reports.checksums import checksums
 from reports.compare import QUANTILES
-from reports.cost import estimate_cost, mean_of
+from reports.cost import estimate_cost
 from reports.gates import Gates, load_gates
 from reports.judge.judge import judge
 from reports.metrics import Metric
@@ -64,7 +64,7 @@ def write_report(
     other = load_side(others, tag=tag) if others else None
     candidate = load_side(runs, baseline=other, force=force, tag=tag)
     rules.refuse_expired(max(_day_of(run.document) for run in candidate.runs))
-    cost = mean_of([estimate_cost(run, config) for run in candidate.runs])
+    cost = estimate_cost(candidate, config)
     case = build_case(candidate, other, decision=rules.decision, cost=cost)
     evidence = checksums(case.evidence, gates=gates, config=config)
     command = ["fourstep", "report", *map(str, runs)]

@@ -154,7 +154,7 @@ def _document(
         "evaluated": _evaluated(case.templates),
         "users": compare_users(case),
         "errors": _plain(asdict(case.errors)),
-        "noise_floor": list(case.noise.values()),
+        "noise_floor": case.noise,
         "correctness": _plain(asdict(case.correctness)),
         "server": case.server,
         "ingest": case.ingest,
@@ -221,7 +221,10 @@ def _warnings(case: Case) -> Iterator[str]:
             "the baseline is 1.0's production timings: other load, other hardware, and the "
             "server's own clock instead of the client's"
         )
-    yield from _too_few_runs(case)
+    fewest, wanted = min(len(side.runs) for side in case.sides), case.decision.min_runs
+    if fewest < wanted:
+        runs = "single run" if fewest == 1 else f"{fewest} runs"
+        yield f"{runs} a side, {wanted} wanted: how much runs differ is hardly known"
     if not fmt.is_same(case.throughput.load):
         yield (
             f"2.0 was asked for {fmt.ratio(case.throughput.load)} the load of 1.0: what it takes "
@@ -261,16 +264,6 @@ def _warnings(case: Case) -> Iterator[str]:
             f"{fmt.share(cached)} of statements were answered by the result cache, which flatters "
             "2.0: replay with --result-cache off"
         )
-
-
-def _too_few_runs(case: Case) -> Iterator[str]:
-    numbers = [len(side.runs) for side in case.sides]
-    fewest, wanted = min(numbers), case.decision.min_runs
-    if fewest < wanted:
-        said = "single run" if fewest == 1 else f"{fewest} runs"
-        told = "; how much runs differ is not measured" if max(numbers) == 1 else ""
-        where = "a side" if fewest == max(numbers) else "on one side"
-        yield f"{said} {where}, {wanted} wanted{told}"
 
 
 def _provenance(case: Case, gates: Gates) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from replay.errors import UsageError
-from reports.cost.model import Cost, Figures, Part
+from reports.cost.model import Cost, Figures
 from reports.cost.month import monthly_usage, price_baseline, stages, volume
 from reports.cost.place import Place, place_of_target, price_place
 from reports.cost.prices import Ask, Prices
@@ -30,6 +30,8 @@ def estimate_cost(
 ) -> Cost:
     """Read `[cost]` of `config` and price it; without `ask` from files alone.
 
+    Several runs are priced as the first, with the mean of what they used.
+
     What to buy is what `[cost.candidate]` states, else the size in run.json's `target`; with
     `as_run` the other way round.
 
@@ -42,8 +44,9 @@ def estimate_cost(
         return Cost(reason="not stated: no [cost] section in the configuration")
     prices = Prices(region=section.region, own=section.prices, ask=ask)
     stated, ran_on = section.candidate, place_of_target(evidence.document.get("target") or {})
-    statements, formula = volume(evidence, section)
     used = _use_of(evidence, ran_on)
+    evidence = evidence.runs[0]
+    statements, formula = volume(evidence, section)
 
     def month(place: Place) -> Figures:
         usage = monthly_usage(used(place), place, evidence, statements)
@@ -74,23 +77,6 @@ def estimate_cost(
     )
 
 
-def mean_of(costs: Sequence[Cost]) -> Cost:
-    """Of several runs: 2.0's month is the mean of theirs, part by part; the rest is the first's."""
-    first, number = costs[0], len(costs)
-    unknown = [cost for cost in costs if cost.candidate.usd is None]
-    if unknown or all(cost.candidate == first.candidate for cost in costs):
-        return (unknown or costs)[0]
-    parts: dict[str, Part] = {}
-    for part in (part for cost in costs for part in cost.candidate.parts):
-        seen = parts.setdefault(part.name, replace(part, usd=0.0))
-        parts[part.name] = replace(seen, usd=seen.usd + part.usd / number)
-    said = f"mean of {number} runs; the first: "
-    named = tuple(replace(part, formula=said + part.formula) for part in parts.values())
-    candidate = replace(first.candidate, parts=named)
-    more = {**first.more, "stages": stages(first.baseline, candidate)}
-    return replace(first, candidate=candidate, more=more)
-
-
 def _attempt(price: Callable[[], Figures]) -> Figures:
     try:
         return price()
@@ -100,8 +86,9 @@ def _attempt(price: Callable[[], Figures]) -> Figures:
 
 def _use_of(evidence: Evidence, ran_on: Place) -> Callable[[Place], Usage]:
     """What the run would have used of a place, busy for as long as it was."""
-    read = read_usage(evidence.run)
-    busy = cache(lambda: busy_seconds(evidence.run))
+    runs = [each.run for each in evidence.runs]
+    read = read_usage(*runs)
+    busy = cache(lambda: sum(map(busy_seconds, runs)) / len(runs))
 
     def used(place: Place) -> Usage:
         charged, rpu = read.rpu_seconds, place.rpu

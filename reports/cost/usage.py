@@ -33,18 +33,24 @@ class Usage:
         return replace(self, **scaled, basis=basis)
 
 
-def read_usage(run: Run) -> Usage:
-    """What RUN/server/usage.json says; where there is none the warning does."""
-    with suppress(OSError, ValueError, AttributeError):
-        path = run.path / "server" / "usage.json"
-        document = json.loads(path.read_text(encoding="utf-8"))
+def read_usage(*runs: Run) -> Usage:
+    """What RUN/server/usage.json says, the mean of `runs`; without one of them a warning does."""
+    with suppress(OSError, ValueError, AttributeError, TypeError):
+        paths = [run.path / "server" / "usage.json" for run in runs]
+        told = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+
+        def mean(meter: str) -> float | None:
+            known = [document.get(meter) for document in told]
+            return None if None in known else sum(known) / len(known)
+
         rising = "the server's meters still rose when they were read"
         return Usage(
-            rpu_seconds=document.get("charged_seconds"),
-            scaling_seconds=document.get("scaling_seconds"),
-            scanned_bytes=document.get("scanned_bytes"),
-            basis="RPU-seconds as the server charged them",
-            warning=None if document.get("settled") else rising,
+            rpu_seconds=mean("charged_seconds"),
+            scaling_seconds=mean("scaling_seconds"),
+            scanned_bytes=mean("scanned_bytes"),
+            basis="RPU-seconds as the server charged them"
+            + (f", mean of {len(runs)} runs" if len(runs) > 1 else ""),
+            warning=None if all(document.get("settled") for document in told) else rising,
         )
     return Usage(warning=f"use of 2.0 in the run: {NOT_READ}")
 

@@ -128,22 +128,15 @@ def _judge_ratio(case: Case, gate: Gate, ratio: Estimate) -> GateResult:
     needed = _needed(gate, outcome, n, value, bounds)
     if needed:
         reason += f"; about {needed:,} statements would decide it"
-        if runs := max(len(side.evidence.parts) for side in case.sides):
-            reason += f", in {math.ceil(runs * needed / n)} runs a side"
-    reason += _finer_than_noise(case, gate)
+        if any(side.parts for side in case.sides):
+            fewest = min(len(side.runs) for side in case.sides)
+            reason += f", in {math.ceil(fewest * needed / n)} runs a side"
+    noise = next((entry["ratio"] for entry in case.noise if entry["stat"] == gate.stat), 1.0)
+    if noise > max(gate.limit, 1 / gate.limit):
+        reason += "; its margin is finer than what two replays of one system differ by, "
+        reason += f"{fmt.ratio(noise)}: luck takes part"
     result = result_of(gate, outcome, reason, n=n, observed=value, interval=bounds, needed_n=needed)
     return cap_captured(case, gate, result)
-
-
-def _finer_than_noise(case: Case, gate: Gate) -> str:
-    """A warning where replays of one system differ by more than the margin of the gate."""
-    noise = case.noise.get(gate.stat or "p50")
-    if noise is None or noise["ratio"] <= max(gate.limit, 1 / gate.limit):
-        return ""
-    return (
-        f"; its margin is finer than what two replays of one system differ by, "
-        f"{fmt.ratio(noise['ratio'])}: luck takes part"
-    )
 
 
 def _hull(exact: Interval | None, drawn: tuple[float, float] | None) -> Interval | None:

@@ -38,9 +38,8 @@ def _judge_rate(case: Case, gate: Gate, n: int, floor: int) -> GateResult:
     """A run that was asked for less than the limit cannot show whether 2.0 reaches it."""
     evidence, ledger = case.candidate.evidence, case.candidate.ledger
     rate = case.throughput.candidate.value or 0.0
-    asked = (ledger.planned - ledger.skipped.total()) / (
-        evidence.length_us / 1e6 * len(evidence.runs)
-    )
+    seconds = evidence.length_us / 1e6 * len(evidence.runs)
+    asked = (ledger.planned - ledger.skipped.total()) / seconds
     reason = f"2.0 answered {fmt.rate(rate)}, limit {fmt.rate(gate.limit)} (n={n:,})"
     outcome = Outcome.PASS if rate >= gate.limit else Outcome.FAIL
     pool = (evidence.document.get("dials") or {}).get("mode") == "pool"

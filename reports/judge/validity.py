@@ -33,30 +33,18 @@ _ENDS = {
 def judge_validity(case: Case, gates: Gates) -> list[GateResult]:
     """One result per check: the run ended, its ledger balances, each limit of `[validity]`.
 
-    A baseline run must meet the same checks. Of several runs of a side that one is named which
-    meets a check least.
+    A baseline run must meet the same checks, and so must each further run of a side.
     """
-    results = _judge_side(case.candidate, gates, "validity")
-    if case.baseline is not None:
-        results += _judge_side(case.baseline, gates, "validity.baseline")
+    results = []
+    for side, prefix in zip(case.sides, ("validity", "validity.baseline"), strict=False):
+        for number, run in enumerate(side.runs, start=1):
+            told = f"run `{run.evidence.run.run_id}`: " if side.parts else ""
+            name = prefix if number == 1 else f"{prefix}.{number}"
+            results += [
+                replace(result, reason=told + result.reason)
+                for result in _judge_run(run, gates, name)
+            ]
     return results
-
-
-def _judge_side(side: Side, gates: Gates, prefix: str) -> list[GateResult]:
-    if not side.parts:
-        return _judge_run(side, gates, prefix)
-    found: dict[str, list[GateResult]] = {}
-    for run in side.parts:
-        told = f"of {len(side.parts)} runs `{run.evidence.run.run_id}` is worst: "
-        for result in _judge_run(run, gates, prefix):
-            found.setdefault(result.id, []).append(replace(result, reason=told + result.reason))
-    return [max(results, key=_badness) for results in found.values()]
-
-
-def _badness(result: GateResult) -> tuple[int, float]:
-    observed = result.observed or 0.0
-    order = (Outcome.PASS, Outcome.INCONCLUSIVE, Outcome.INVALID)
-    return order.index(result.verdict), -observed if result.side == "min" else observed
 
 
 def _judge_run(side: Side, gates: Gates, prefix: str) -> list[GateResult]:

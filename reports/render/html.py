@@ -32,7 +32,6 @@ def render_html(document: Mapping[str, Any], charts: Mapping[str, str]) -> str:
         charts={name: Markup(svg) for name, svg in charts.items()},
         mark=rows.MARKS[document["verdict"]],
         facts=rows.facts(document),
-        noise=rows.noise_shown(document),
         gates=rows.gate_rows(document, checks=False),
         checks=rows.gate_rows(document, checks=True),
         headline=list(rows.headline_rows(document)),

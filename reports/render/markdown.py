@@ -9,6 +9,7 @@ from typing import Any
 from reports.render.cost import cost_tables
 from reports.render.rows import (
     MARKS,
+    NOISE,
     Row,
     answer_rows,
     answers_in_words,
@@ -43,7 +44,7 @@ def render_markdown(document: Mapping[str, Any]) -> str:
         f"# {MARKS[word]} {word}\n",
         f"{_text(document['reason'])}\n",
         f"1.0: {_text(known['1.0'])} · 2.0: {_text(known['2.0'])} · {known['replayed']}\n",
-        *([f"Noise: {known['noise']}.\n"] if known["noise"] else []),
+        *([f"{NOISE} {known['noise']}\n"] if known["noise"] else []),
         *_table(_HEADLINE, headline_rows(document)),
         "## Gates\n",
         *_table(_GATES, gate_rows(document, checks=False)[:MOST_ROWS]),

@@ -16,6 +16,7 @@ MARKS = {
     "GO": "✓", "NO-GO": "✗", "INCONCLUSIVE": "?", "INVALID": "!",
     "pass": "✓", "fail": "✗", "inconclusive": "?", "invalid": "!",
 }  # fmt: skip
+NOISE = "two replays of one system differ by up to"
 SQL_START = 52
 """Characters of a template's text by which a reader knows it."""
 
@@ -27,10 +28,13 @@ def facts(document: Document) -> dict[str, str]:
     """What was compared with what: 1.0, 2.0, how much of the capture was replayed, the noise."""
     provenance = document["provenance"]
     numbers = Counter(arm.partition("/")[0] for arm in provenance["runs"])
-    names = {
-        arm: f"{provenance[arm]}{f' and {numbers[arm] - 1} more' if numbers[arm] > 1 else ''}"
-        for arm in ("baseline", "candidate")
-    }
+    name = {arm: provenance[arm] for arm in ("baseline", "candidate")}
+    name |= {arm: f"{name[arm]} and {n - 1} more" for arm, n in numbers.items() if n > 1}
+    noise = [
+        f"{fmt.share(each['ratio'] - 1)} at p95 ({fmt.plural(each['pairs'], 'pair')})"
+        for each in document["noise_floor"]
+        if each["stat"] == "p95"
+    ]
     dials = provenance["runs"]["candidate"]["dials"] or {}
     scale, speed = (float(dials.get(name) or 1) for name in ("scale", "speed"))
     replayed = (
@@ -44,27 +48,11 @@ def facts(document: Document) -> dict[str, str]:
     elif dials.get("pace") == "think":
         replayed += ", each after its answer and think time"
     return {
-        "1.0": names["baseline"].replace("captured", "durations in 1.0's log"),
-        "2.0": names["candidate"],
+        "1.0": "durations in 1.0's log" if name["baseline"] == "captured" else name["baseline"],
+        "2.0": name["candidate"],
         "replayed": f"{fmt.plural(document['ledger']['planned'], 'statement')} {replayed}",
-        "noise": _noise(document),
+        "noise": "".join(noise[:1]),
     }
-
-
-def noise_shown(document: Document) -> Mapping[str, Any] | None:
-    """The entry of the noise floor that is shown: p95's, else that of a lower quantile."""
-    known = {entry["stat"]: entry for entry in document["noise_floor"]}
-    return next((known[stat] for stat in ("p95", "p90", "p50") if stat in known), None)
-
-
-def _noise(document: Document) -> str:
-    noise = noise_shown(document)
-    if noise is None:
-        return ""
-    return (
-        f"two replays of one system differ by up to {fmt.share(noise['ratio'] - 1)} at "
-        f"{noise['stat']} ({fmt.plural(noise['pairs'], 'pair')})"
-    )
 
 
 def headline_rows(document: Document) -> Iterator[Row]:

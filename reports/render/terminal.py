@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from reports import format as fmt
-from reports.render.rows import MARKS, Row, facts, gate_rows, headline_rows
+from reports.render.rows import MARKS, NOISE, Row, facts, gate_rows, headline_rows
 from reports.verdict import Verdict
 
 MOST_LINES = 24
@@ -68,7 +68,7 @@ def render_terminal(
     room = MOST_LINES - len(headline) - len(reason.wrap(console, width)) - 5
     lines = [
         Text(f"1.0 {known['1.0']}  ->  2.0 {known['2.0']}"),
-        Text("; ".join(filter(None, (known["replayed"], known["noise"])))),
+        Text(known["replayed"] + (f"; {NOISE} {known['noise']}" if known["noise"] else "")),
         *headline,
         *_gates(gates[:room]),
     ]

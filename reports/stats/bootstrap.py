@@ -24,7 +24,7 @@ from scipy import special
 
 from reports.stats.blocks import BlockCounts, quantiles_of_rows
 from reports.stats.estimate import Floats
-from reports.stats.runs import Part, add_up
+from reports.stats.runs import Part, add_up, between_runs
 
 _ROWS = 250
 
@@ -81,17 +81,20 @@ def resample_quantile(
 
 def resample_share_ratio(
     baseline: tuple[Floats, Floats], candidate: tuple[Floats, Floats], *, weights: Floats,
-    confidence: float, between: Sequence[Part] = (),
+    confidence: float,
 ) -> Resampled:  # fmt: skip
-    """Interval of the ratio of two shares, each as (part, whole) per block (blocks)."""
+    """Interval of the ratio of two shares, each as (part, whole) per block (runs, blocks)."""
     with np.errstate(divide="ignore", invalid="ignore"):
         one, two = (
-            np.log(weights @ part) - np.log(weights @ whole)
+            np.log(weights @ part.sum(axis=0)) - np.log(weights @ whole.sum(axis=0))
             for part, whole in (baseline, candidate)
         )
+        by_run = (
+            np.log(part.sum(axis=1) / whole.sum(axis=1)) for part, whole in (baseline, candidate)
+        )
         # Resamples without any throughput on either side say nothing: NaN, which is left out.
-        difference = two - one
-    blocks = int(((baseline[1] > 0) & (candidate[1] > 0)).sum())
+        difference, between = two - one, between_runs(*by_run)
+    blocks = int((baseline[1].any(axis=0) & candidate[1].any(axis=0)).sum())
     return summarise(difference, blocks=blocks, confidence=confidence, between=between)
 
 

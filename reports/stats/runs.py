@@ -1,10 +1,8 @@
-"""How much runs of one side differ, as a part of the uncertainty of what they say together.
+"""What runs of one side differ by, as a part of the uncertainty of what they say together.
 
-Runs are few, and resampling three of them a thousand times does not make them more: the extremes
-of such a resampling are the runs themselves. So what is between runs enters by its variance and its
-degrees of freedom, and only time blocks are resampled. The two levels are those of Kalibera and
-Jones, Rigorous Benchmarking in Reasonable Time (ISMM 2013); the degrees of freedom of their sum
-are Welch's and Satterthwaite's.
+Resampling three runs does not make them more: its extremes are the runs themselves. So only time
+blocks are resampled, and what is between runs enters by its variance and degrees of freedom. The
+levels are those of Kalibera and Jones, Rigorous Benchmarking in Reasonable Time (ISMM 2013).
 """
 
 from __future__ import annotations

@@ -42,8 +42,9 @@ def same(ground: Ground) -> None:
                 met=failed <= 0.05 * number,
             )  # fmt: skip
     noise = build_case(pool(runs), None, decision=load_gates(None).decision, cost=Cost()).noise
-    for stat, entry in noise.items():
-        say(f"two replays differ by, {stat}, of {entry['pairs']} pairs", f"{entry['ratio']:.3f}")
+    for entry in noise:
+        about = f"two replays differ by, {entry['stat']}, of {entry['pairs']} pairs"
+        say(about, f"{entry['ratio']:.3f}")
 
 
 def replay_same(directory: Path, number: int) -> list[Path]:
