@@ -65,10 +65,12 @@ def render_terminal(
     checks = [row for row in gate_rows(document, checks=True) if row["verdict"] != "pass"]
     gates = checks + gate_rows(document, checks=False)
     reason, headline = Text(document["reason"]), _headline(document)
-    room = MOST_LINES - len(headline) - len(reason.wrap(console, width)) - 5
+    noise = [Text(f"{NOISE} {known['noise']}")] if known["noise"] else []
+    room = MOST_LINES - len(noise) - len(headline) - len(reason.wrap(console, width)) - 5
     lines = [
         Text(f"1.0 {known['1.0']}  ->  2.0 {known['2.0']}"),
-        Text(known["replayed"] + (f"; {NOISE} {known['noise']}" if known["noise"] else "")),
+        Text(known["replayed"]),
+        *noise,
         *headline,
         *_gates(gates[:room]),
     ]
