@@ -7,7 +7,7 @@ a side has several runs, a number beyond tells block 7 of the second from that o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -79,14 +79,9 @@ class Arm:
         code = self.block // np.int16(self.blocks)
         return [np.sort(self.values_us[code == run]) for run in range(self.runs)]
 
-    def logs_by_run(self, probabilities: Sequence[float]) -> Floats:
-        """log Q_p of each run: (probabilities, runs), NaN of a run without samples."""
-        return np.array(
-            [
-                [np.log(max(1, quantile(run, p))) if len(run) else np.nan for run in self.by_run]
-                for p in probabilities
-            ]
-        )
+    def logs_by_run(self, p: float) -> Floats:
+        """log Q_p of each run (runs), of those that have samples."""
+        return np.log([max(1, quantile(run, p)) for run in self.by_run if len(run)])
 
     @cached_property
     def ordered_us(self) -> Int64s:

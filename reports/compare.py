@@ -23,7 +23,7 @@ from reports.stats.bootstrap import (
 )
 from reports.stats.estimate import Estimate, Floats, Int64s, Word, word_for
 from reports.stats.quantiles import PRINT_TAIL, estimate_quantile, printable, quantile, samples_for
-from reports.stats.runs import Part, between_runs
+from reports.stats.runs import widen
 from reports.stats.window import resampled_logs
 
 QUANTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
@@ -151,14 +151,10 @@ class Resampler:
         self, one: Arm, two: Arm, probabilities: Sequence[float], *, coarse: bool
     ) -> list[Resampled]:
         """`resample_quantile_ratios`; coarse for templates, of which there may be ten thousand."""
-        between: list[list[Part]] = [[] for _ in probabilities]
-        if max(one.runs, two.runs) > 1:
-            by_run = (arm.logs_by_run(probabilities) for arm in (one, two))
-            between = [between_runs(*sides) for sides in zip(*by_run, strict=True)]
         if not coarse:
             return resample_quantile_ratios(
                 one.counts, two.counts, probabilities,
-                weights=self.weights, confidence=self.confidence, between=between,
+                weights=self.weights, confidence=self.confidence,
             )  # fmt: skip
         logs, held = [], []
         for arm in (one, two):
@@ -172,8 +168,8 @@ class Resampler:
             )  # fmt: skip
         blocks = int((held[0] & held[1]).sum())
         return [
-            summarise(column, blocks=blocks, confidence=self.confidence, between=parts)
-            for column, parts in zip((logs[1] - logs[0]).T, between, strict=True)
+            summarise(column, blocks=blocks, confidence=self.confidence)
+            for column in (logs[1] - logs[0]).T
         ]
 
     def ratio(self, value: float, drawn: Resampled, *, n: int) -> Estimate:
@@ -210,8 +206,12 @@ def compare_quantiles(
         else:
             # A latency below one microsecond is one microsecond to the clock.
             value = max(above.value, 1.0) / max(below.value, 1.0)
-            ratio = resampler.ratio(value, drawn[stat], n=n)
-            log_error, freedom = drawn[stat].log_error, drawn[stat].freedom
+            found = drawn[stat]
+            if max(one.runs, two.runs) > 1:
+                by_run = (arm.logs_by_run(p) for arm in (one, two))
+                found = widen(found, *by_run, confidence=resampler.confidence)
+            ratio = resampler.ratio(value, found, n=n)
+            log_error, freedom = found.log_error, found.freedom
         lines[stat] = Line(
             stat=stat, unit="us", baseline=below, candidate=above, ratio=ratio,
             log_error=log_error, freedom=freedom,
@@ -271,9 +271,12 @@ def compare_throughput(evidence: Evidence, baseline: Evidence | None, resampler:
         load = (two.asked.sum() / two.seconds) / (one.asked.sum() / one.seconds)
         shares = [arm.answered.sum() / arm.asked.sum() for arm in (one, two)]
         drawn = resample_share_ratio(
-            (one.answered, one.asked), (two.answered, two.asked),
+            *((arm.answered.sum(axis=0), arm.asked.sum(axis=0)) for arm in (one, two)),
             weights=resampler.weights, confidence=resampler.confidence,
         )  # fmt: skip
+        by_run = (np.log(arm.answered.sum(axis=1) / arm.asked.sum(axis=1)) for arm in (one, two))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            drawn = widen(drawn, *by_run, confidence=resampler.confidence)
         n = int(min(one.answered.sum(), two.answered.sum()))
         ratio = resampler.ratio(float(shares[1] / shares[0]), drawn, n=n)
     return Line(

@@ -24,7 +24,7 @@ def noise_floor(arms: Arms) -> list[dict[str, Any]]:
     floor = [
         {
             "stat": stat, "side": side, "runs": arm.runs, "pairs": math.comb(arm.runs, 2),
-            "ratio": math.exp(float(np.ptp(arm.logs_by_run([p])))),
+            "ratio": math.exp(float(np.ptp(arm.logs_by_run(p)))),
         }
         for side, arm in sides.items()
         for stat, p in QUANTILES.items()

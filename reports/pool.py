@@ -5,11 +5,11 @@ What belongs to a run stays with it: `Evidence.runs` of the pool are views of it
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,6 @@ from reports.load import Evidence, load, other_workload
 
 MOST_RUNS = 64
 """Of a side: with the most blocks there can be, a block of a run is then a 16-bit number."""
-
-_T = TypeVar("_T", bound=Hashable)
 
 
 def load_side(paths: Sequence[Path], **how: Any) -> Evidence:  # noqa: ANN401  see `load`
@@ -96,9 +94,9 @@ def pool(runs: Sequence[Evidence]) -> Evidence:
     return replace(first, **shared, **columns, **more)
 
 
-def _unified(lists: Sequence[Sequence[_T]]) -> tuple[list[_T], list[npt.NDArray[np.int32]]]:
+def _unified(lists: Sequence[Sequence[Any]]) -> tuple[list[Any], list[npt.NDArray[np.int32]]]:
     """The distinct words of all lists, and for each list where its words are among them."""
-    known: dict[_T, int] = {}
+    known: dict[Any, int] = {}
     codes = [
         np.array([known.setdefault(word, len(known)) for word in words], dtype=np.int32)
         for words in lists

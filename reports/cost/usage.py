@@ -48,8 +48,7 @@ def read_usage(*runs: Run) -> Usage:
             rpu_seconds=mean("charged_seconds"),
             scaling_seconds=mean("scaling_seconds"),
             scanned_bytes=mean("scanned_bytes"),
-            basis="RPU-seconds as the server charged them"
-            + (f", mean of {len(runs)} runs" if len(runs) > 1 else ""),
+            basis="RPU-seconds as the server charged them",
             warning=None if all(document.get("settled") for document in told) else rising,
         )
     return Usage(warning=f"use of 2.0 in the run: {NOT_READ}")

@@ -22,7 +22,7 @@ from reports.stats.quantiles import (
     needed_for_margin,
     samples_for,
 )
-from reports.stats.runs import between_runs
+from reports.stats.runs import widen
 
 NO_DURATIONS = "1.0 left no durations to compare with"
 
@@ -99,11 +99,9 @@ def _judge_absolute(case: Case, gate: Gate, arm: Arm) -> GateResult:
     """Is the quantile at most `max`? By the wider of the exact and the block bootstrap interval."""
     p, confidence = QUANTILES[gate.stat or "p50"], case.decision.two_sided
     estimate = estimate_quantile(arm.ordered_us, p, confidence=confidence)
-    drawn = resample_quantile(
-        arm.counts, p, weights=case.resampler.weights, confidence=confidence,
-        between=between_runs(*arm.logs_by_run([p])),
-    )  # fmt: skip
-    bounds = _hull(estimate.interval, drawn)
+    drawn = resample_quantile(arm.counts, p, weights=case.resampler.weights, confidence=confidence)
+    drawn = widen(drawn, arm.logs_by_run(p), confidence=confidence)
+    bounds = _hull(estimate.interval, drawn.interval)
     outcome, value = decide(bounds, most=gate.limit), estimate.value or 0.0
     reason = (
         f"{gate.stat} is {fmt.duration(value)} {fmt.interval(bounds, 'us')}, "

@@ -8,9 +8,6 @@ the autocorrelation of latencies inside them. The rule for large samples is to c
 A percentile interval from few blocks is too narrow, as a normal interval is from few numbers: of
 30 blocks a 90 % one covers 88 %. Its tails are therefore those of Student's t (the expanded
 percentile interval of Hesterberg, The American Statistician 69(4), 2015, section 4.5).
-
-Where a side has several runs their blocks are added up, and what runs differ by is a part of the
-interval of its own, see `runs.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +21,6 @@ from scipy import special
 
 from reports.stats.blocks import BlockCounts, quantiles_of_rows
 from reports.stats.estimate import Floats
-from reports.stats.runs import Part, add_up, between_runs
 
 _ROWS = 250
 
@@ -33,7 +29,7 @@ _ROWS = 250
 class Resampled:
     """Ratio candidate / baseline over resamples: interval and standard error of its logarithm.
 
-    `freedom` is that of the error, infinite where only time blocks take part in it.
+    `freedom` is that of the error; infinite until what runs differ by takes part, see `runs.py`.
     """
 
     interval: tuple[float, float] | None
@@ -54,48 +50,40 @@ def resample_quantile_ratios(
     *,
     weights: Floats,
     confidence: float,
-    between: Sequence[Sequence[Part]] | None = None,
 ) -> list[Resampled]:
     """Interval of Q_p(candidate) / Q_p(baseline) for each p, two-sided.
 
-    `weights` (resamples, blocks) is applied to both arms; see `block_weights`. `between` has for
-    each p what runs of each side differ by.
+    `weights` (resamples, blocks) is applied to both arms; see `block_weights`.
     """
     one, two = (
         _log_quantiles(arm, probabilities, weights=weights) for arm in (baseline, candidate)
     )
     blocks = _shared_blocks(baseline, candidate)
-    return [
-        summarise(column, blocks=blocks, confidence=confidence, between=parts)
-        for column, parts in zip((two - one).T, between or [()] * len(probabilities), strict=True)
-    ]
+    return [summarise(column, blocks=blocks, confidence=confidence) for column in (two - one).T]
 
 
 def resample_quantile(
-    arm: BlockCounts, p: float, *, weights: Floats, confidence: float, between: Sequence[Part] = ()
-) -> tuple[float, float] | None:
-    """Interval of one arm's Q_p in microseconds, two-sided; None from fewer than 8 blocks."""
-    logs, blocks = _log_quantiles(arm, [p], weights=weights)[:, 0], _shared_blocks(arm, arm)
-    return summarise(logs, blocks=blocks, confidence=confidence, between=between).interval
+    arm: BlockCounts, p: float, *, weights: Floats, confidence: float
+) -> Resampled:
+    """The same of one arm's Q_p in microseconds."""
+    logs = _log_quantiles(arm, [p], weights=weights)[:, 0]
+    return summarise(logs, blocks=_shared_blocks(arm, arm), confidence=confidence)
 
 
 def resample_share_ratio(
     baseline: tuple[Floats, Floats], candidate: tuple[Floats, Floats], *, weights: Floats,
     confidence: float,
 ) -> Resampled:  # fmt: skip
-    """Interval of the ratio of two shares, each as (part, whole) per block (runs, blocks)."""
+    """Interval of the ratio of two shares, each as (part, whole) per block (blocks)."""
     with np.errstate(divide="ignore", invalid="ignore"):
         one, two = (
-            np.log(weights @ part.sum(axis=0)) - np.log(weights @ whole.sum(axis=0))
+            np.log(weights @ part) - np.log(weights @ whole)
             for part, whole in (baseline, candidate)
         )
-        by_run = (
-            np.log(part.sum(axis=1) / whole.sum(axis=1)) for part, whole in (baseline, candidate)
-        )
         # Resamples without any throughput on either side say nothing: NaN, which is left out.
-        difference, between = two - one, between_runs(*by_run)
-    blocks = int((baseline[1].any(axis=0) & candidate[1].any(axis=0)).sum())
-    return summarise(difference, blocks=blocks, confidence=confidence, between=between)
+        difference = two - one
+    blocks = int(((baseline[1] > 0) & (candidate[1] > 0)).sum())
+    return summarise(difference, blocks=blocks, confidence=confidence)
 
 
 def _log_quantiles(arm: BlockCounts, probabilities: Sequence[float], *, weights: Floats) -> Floats:
@@ -113,24 +101,12 @@ def _shared_blocks(baseline: BlockCounts, candidate: BlockCounts) -> int:
     return int((held[0] & held[1]).sum())
 
 
-def summarise(
-    logs: Floats, *, blocks: int, confidence: float, between: Sequence[Part] = ()
-) -> Resampled:
-    """Percentile interval; none from fewer than 8 blocks, whose resamples repeat too often.
-
-    With what is `between` runs it is Student's t around the mean of the resamples.
-    """
+def summarise(logs: Floats, *, blocks: int, confidence: float) -> Resampled:
+    """Percentile interval; none from fewer than 8 blocks, whose resamples repeat too often."""
     kept = np.sort(logs[np.isfinite(logs)])
     if blocks < 8 or len(kept) < 0.9 * len(logs):
         return Resampled(interval=None, log_error=None, blocks=blocks)
     inflation = math.sqrt(blocks / (blocks - 1))
-    if between:
-        inside = Part(variance=float(kept.var(ddof=1)) * inflation**2, freedom=blocks - 1)
-        whole, centre = add_up([inside, *between]), float(kept.mean())
-        error = math.sqrt(whole.variance)
-        half = -float(special.stdtrit(whole.freedom, (1 - confidence) / 2)) * error
-        interval = (math.exp(centre - half), math.exp(centre + half))
-        return Resampled(interval=interval, log_error=error, blocks=blocks, freedom=whole.freedom)
     tail = special.ndtr(special.stdtrit(blocks - 1, (1 - confidence) / 2) * inflation)
     # numpy's own quantile takes a hundred times as long, and there are twenty thousand.
     low, high = np.interp(

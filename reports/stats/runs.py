@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import special
 
+from reports.stats.bootstrap import Resampled
 from reports.stats.estimate import Floats
 
 
@@ -48,3 +50,15 @@ def add_up(parts: Sequence[Part]) -> Part:
     variance = sum(part.variance for part in parts)
     spent = sum(part.variance**2 / part.freedom for part in parts)
     return Part(variance=variance, freedom=variance**2 / spent if spent else math.inf)
+
+
+def widen(drawn: Resampled, *sides: Floats, confidence: float) -> Resampled:
+    """What time blocks gave, and what runs differ by, see `between_runs`; by Student's t."""
+    parts = between_runs(*sides)
+    if not parts or drawn.interval is None or drawn.log_error is None:
+        return drawn
+    whole = add_up([Part(variance=drawn.log_error**2, freedom=drawn.blocks - 1), *parts])
+    centre, error = math.log(math.prod(drawn.interval)) / 2, math.sqrt(whole.variance)
+    half = -float(special.stdtrit(whole.freedom, (1 - confidence) / 2)) * error
+    interval = (math.exp(centre - half), math.exp(centre + half))
+    return replace(drawn, interval=interval, log_error=error, freedom=whole.freedom)

@@ -49,7 +49,7 @@ def test_nothing_counted_gives_no_interval() -> None:
     weights = block_weights(BLOCKS, resamples=50, generator=np.random.default_rng(1))
     (drawn,) = resample_quantile_ratios(empty, empty, [0.5], weights=weights, confidence=0.9)
     assert drawn.interval is None
-    assert resample_quantile(empty, 0.5, weights=weights, confidence=0.9) is None
+    assert resample_quantile(empty, 0.5, weights=weights, confidence=0.9).interval is None
 
 
 def test_two_identical_arms_have_a_ratio_of_one_without_doubt() -> None:
@@ -60,14 +60,13 @@ def test_two_identical_arms_have_a_ratio_of_one_without_doubt() -> None:
         counted, counted, [0.5, 0.95], weights=weights, confidence=0.9
     ):
         assert drawn.interval == (1, 1)
-    held = counted.cumulative[:, -1][None]
-    share = (held, held * 2)
+    share = (counted.cumulative[:, -1], counted.cumulative[:, -1] * 2)
     drawn = resample_share_ratio(share, share, weights=weights, confidence=0.9)
     assert drawn.interval == pytest.approx((1, 1))
 
 
 def test_a_share_twice_as_large_has_a_ratio_of_two() -> None:
-    asked = np.random.default_rng(6).integers(50, 150, (1, BLOCKS)).astype(float)
+    asked = np.random.default_rng(6).integers(50, 150, BLOCKS).astype(float)
     weights = block_weights(BLOCKS, resamples=300, generator=np.random.default_rng(1))
     drawn = resample_share_ratio(
         (asked * 0.4, asked), (asked * 1.6, asked * 2), weights=weights, confidence=0.9

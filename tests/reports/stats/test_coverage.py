@@ -47,7 +47,7 @@ def _absolute(values_us: np.ndarray[tuple[int], np.dtype[np.int64]], weights: Fl
     counted, ordered, held = count(values_us), np.sort(values_us), np.zeros(3)
     for at, p in enumerate(P):
         exact = estimate_quantile(ordered, p).interval
-        drawn = resample_quantile(counted, p, weights=weights, confidence=0.9)
+        drawn = resample_quantile(counted, p, weights=weights, confidence=0.9).interval
         assert exact is not None
         assert drawn is not None
         assert exact[0] is not None

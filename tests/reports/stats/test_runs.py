@@ -16,7 +16,7 @@ from reports.stats.blocks import count_by_block
 from reports.stats.bootstrap import Resampled, block_weights, resample_quantile_ratios
 from reports.stats.estimate import Floats
 from reports.stats.quantiles import needed_for_margin, quantile
-from reports.stats.runs import Part, add_up, between_runs
+from reports.stats.runs import Part, add_up, between_runs, widen
 from tests.reports.stats.latencies import BLOCKS, CENTRE_US, SIGMA, block_of
 
 P = (0.50, 0.95)
@@ -46,11 +46,11 @@ def _compare(
         arms.append(count_by_block(values.ravel(), block, BLOCKS, bin_width=0.01))
         by_run.append(np.log(np.quantile(values, P, axis=1, method="inverted_cdf")))
         points.append([quantile(np.sort(values, axis=None), p) for p in P])
-    between = [between_runs(*sides) for sides in zip(*by_run, strict=True)]
     one, two = arms
-    drawn = resample_quantile_ratios(
-        one, two, P, weights=_weights(), confidence=0.9, between=between
-    )  # fmt: skip
+    alone = resample_quantile_ratios(one, two, P, weights=_weights(), confidence=0.9)
+    drawn = [
+        widen(found, *sides, confidence=0.9) for found, *sides in zip(alone, *by_run, strict=True)
+    ]
     return drawn, [above / below for below, above in zip(*points, strict=True)]
 
 
