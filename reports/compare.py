@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from reports.arms import Arm, Arms, Blocks
-from reports.load import MISSING, Evidence, Template
+from reports.load import Evidence, Template
+from reports.samples import MISSING
 from reports.stats.bootstrap import (
     Resampled,
     block_weights,
@@ -22,6 +23,7 @@ from reports.stats.bootstrap import (
 )
 from reports.stats.estimate import Estimate, Floats, Int64s, Word, word_for
 from reports.stats.quantiles import PRINT_TAIL, estimate_quantile, printable, quantile, samples_for
+from reports.stats.slices import count_codes, slices
 from reports.stats.window import resampled_logs
 
 QUANTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
@@ -213,7 +215,7 @@ def compare_templates(
 ) -> tuple[TemplateLine, ...]:
     """One line per template of the run, largest impact first, then most executions."""
     replayed = ~evidence.is_status("skipped") & evidence.asks_data()
-    executions = np.bincount(evidence.template[replayed], minlength=len(evidence.templates))
+    executions = count_codes(evidence.template, replayed, number=len(evidence.templates))
     found = []
     for code in np.flatnonzero(executions).tolist():
         number = int(executions[code])
@@ -282,10 +284,11 @@ def _rate(evidence: Evidence, blocks: Blocks, *, captured: bool = False) -> _Rat
         # Below scale 1 the originals are a sample of the sessions.
         share = min(1.0, evidence.dial("scale", 1))
     end_us = evidence.length_us * pace
-    good = asked & answered & (took_us != MISSING) & (due_us * pace + took_us < end_us)
+    good = asked & answered & (took_us != MISSING)
+    for part in slices(len(good)):
+        good[part] &= due_us[part] * pace + took_us[part] < end_us
     block = blocks.of(due_us, speed=speed)
     counts = [
-        np.bincount(block[chosen], minlength=blocks.number).astype(float)
-        for chosen in (good, asked)
+        count_codes(block, chosen, number=blocks.number).astype(float) for chosen in (good, asked)
     ]
     return _Rate(answered=counts[0], asked=counts[1], seconds=end_us / 1e6 * share)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from reports.arms import Arm
 from reports.case import Case
 from reports.inside import metric_series
-from reports.load import MISSING
+from reports.samples import MISSING
 from reports.stats.blocks import quantiles_of_rows
 from reports.stats.estimate import Floats
 from reports.stats.quantiles import PRINT_TAIL, quantile, quantile_interval

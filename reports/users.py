@@ -15,6 +15,7 @@ from reports.case import Case
 from reports.compare import TEMPLATE_QUANTILES, compare_quantiles, impact_of, word_of
 from reports.scope import labels_of
 from reports.stats.estimate import Word
+from reports.stats.slices import count_codes
 
 BY = ("user", "application", "tag")
 MOST = 10
@@ -35,7 +36,7 @@ def _compare(case: Case, by: str) -> dict[str, Any] | None:
     labels = labels_of(evidence, by)
     assert labels is not None
     asked = ~evidence.is_status("skipped") & evidence.asks_data()
-    statements = np.bincount(labels.code[asked], minlength=len(labels.words))
+    statements = count_codes(labels.code, asked, number=len(labels.words))
     codes = np.flatnonzero(statements).tolist()
     if len(codes) < 2:
         return None
