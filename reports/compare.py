@@ -5,7 +5,7 @@ Points are exact; intervals come from one paired bootstrap whose weights every m
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,10 @@ QUANTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
 
 TEMPLATE_QUANTILES = {"p50": 0.50, "p95": 0.95}
 """Fewer per template: a template rarely has the samples for more."""
+
+Pair = tuple[Arm, Arm]
+_PAIRS = 16
+"""Looked at together, see `reports.stats.window`."""
 
 TEMPLATE_RESAMPLES = 1000
 TEMPLATE_BLOCKS = 60
@@ -144,30 +148,31 @@ class Resampler:
             generator=generator,
         ).T.astype(np.float32)
 
-    def ratios(
-        self, one: Arm, two: Arm, probabilities: Sequence[float], *, coarse: bool
-    ) -> list[Resampled]:
-        """`resample_quantile_ratios`; coarse for templates, of which there may be ten thousand."""
-        if not coarse:
-            return resample_quantile_ratios(
-                one.counts, two.counts, probabilities,
-                weights=self.weights, confidence=self.confidence,
-            )  # fmt: skip
-        logs, held = [], []
-        for arm in (one, two):
-            block = arm.block // self.merged
-            held.append(np.bincount(block, minlength=len(self.template_weights)) > 0)
-            logs.append(
-                resampled_logs(
-                    arm.ordered_us, block, probabilities,
-                    weights=self.template_weights, bin_width=TEMPLATE_BIN_WIDTH,
-                )
-            )  # fmt: skip
-        blocks = int((held[0] & held[1]).sum())
-        return [
-            summarise(column, blocks=blocks, confidence=self.confidence)
-            for column in (logs[1] - logs[0]).T
-        ]
+    def ratios(self, one: Arm, two: Arm, probabilities: Sequence[float]) -> list[Resampled]:
+        """`resample_quantile_ratios`."""
+        return resample_quantile_ratios(
+            one.counts, two.counts, probabilities,
+            weights=self.weights, confidence=self.confidence,
+        )  # fmt: skip
+
+    def coarse_ratios(
+        self, pairs: Sequence[Pair], probabilities: Sequence[Sequence[float]]
+    ) -> Iterator[list[Resampled]]:
+        """The same of each pair, for templates, of which there may be ten thousand."""
+        arms = [arm for pair in pairs for arm in pair]
+        blocks = [arm.block // self.merged for arm in arms]
+        logs = resampled_logs(
+            [(arm.ordered_us, block) for arm, block in zip(arms, blocks, strict=True)],
+            [each for each in probabilities for _ in range(2)],
+            weights=self.template_weights, bin_width=TEMPLATE_BIN_WIDTH,
+        )  # fmt: skip
+        held = [np.bincount(block, minlength=len(self.template_weights)) > 0 for block in blocks]
+        for at in range(0, len(arms), 2):
+            shared = int((held[at] & held[at + 1]).sum())
+            yield [
+                summarise(column, blocks=shared, confidence=self.confidence)
+                for column in (logs[at + 1] - logs[at]).T
+            ]
 
     def ratio(self, value: float, drawn: Resampled, *, n: int) -> Estimate:
         """A ratio with its interval, which too few blocks cannot give."""
@@ -182,16 +187,38 @@ class Resampler:
 
 
 def compare_quantiles(
-    one: Arm, two: Arm, resampler: Resampler, quantiles: Mapping[str, float], *, coarse: bool
+    one: Arm, two: Arm, resampler: Resampler, quantiles: Mapping[str, float]
 ) -> dict[str, Line]:
     """One line per quantile, baseline `one` to candidate `two`; a ratio where both can be shown."""
+    able = _able(one, two, quantiles)
+    return _lines(one, two, resampler, quantiles, resampler.ratios(one, two, able) if able else [])
+
+
+def compare_coarsely(pairs: Sequence[Pair], resampler: Resampler) -> Iterator[dict[str, Line]]:
+    """The lines of `TEMPLATE_QUANTILES` of each pair of a baseline and a candidate."""
+    for start in range(0, len(pairs), _PAIRS):
+        some = pairs[start : start + _PAIRS]
+        able = [_able(one, two, TEMPLATE_QUANTILES) for one, two in some]
+        shown = [at for at, probabilities in enumerate(able) if probabilities]
+        drawn = dict.fromkeys(range(len(some)), list[Resampled]())
+        if shown:
+            ratios = resampler.coarse_ratios([some[at] for at in shown], [able[at] for at in shown])
+            drawn |= zip(shown, ratios, strict=True)
+        for at, (one, two) in enumerate(some):
+            yield _lines(one, two, resampler, TEMPLATE_QUANTILES, drawn[at])
+
+
+def _able(one: Arm, two: Arm, quantiles: Mapping[str, float]) -> list[float]:
     n = min(len(one), len(two))
-    able = {stat: p for stat, p in quantiles.items() if n >= samples_for(p, PRINT_TAIL)}
-    drawn: dict[str, Resampled] = {}
-    if able:
-        ratios = resampler.ratios(one, two, list(able.values()), coarse=coarse)
-        drawn = dict(zip(able, ratios, strict=True))
-    lines = {}
+    return [p for p in quantiles.values() if n >= samples_for(p, PRINT_TAIL)]
+
+
+def _lines(
+    one: Arm, two: Arm, resampler: Resampler, quantiles: Mapping[str, float],
+    ratios: Sequence[Resampled],
+) -> dict[str, Line]:  # fmt: skip
+    """Lines from the `ratios` of those quantiles that both arms can show."""
+    n, lines, drawn = min(len(one), len(two)), {}, iter(ratios)
     for stat, p in quantiles.items():
         below, above = (
             estimate_quantile(arm.ordered_us, p, confidence=resampler.confidence)
@@ -203,7 +230,8 @@ def compare_quantiles(
         else:
             # A latency below one microsecond is one microsecond to the clock.
             value = max(above.value, 1.0) / max(below.value, 1.0)
-            ratio, log_error = resampler.ratio(value, drawn[stat], n=n), drawn[stat].log_error
+            resampled = next(drawn)
+            ratio, log_error = resampler.ratio(value, resampled, n=n), resampled.log_error
         lines[stat] = Line(
             stat=stat, unit="us", baseline=below, candidate=above, ratio=ratio, log_error=log_error
         )
@@ -216,20 +244,19 @@ def compare_templates(
     """One line per template of the run, largest impact first, then most executions."""
     replayed = ~evidence.is_status("skipped") & evidence.asks_data()
     executions = count_codes(evidence.template, replayed, number=len(evidence.templates))
-    found = []
-    for code in np.flatnonzero(executions).tolist():
-        number = int(executions[code])
-        one, two = arms.baseline.of_template(code), arms.candidate.of_template(code)
-        found.append(
-            TemplateLine(
-                template=evidence.templates[code],
-                executions=number,
-                share=number / int(executions.sum()),
-                lines=compare_quantiles(one, two, resampler, TEMPLATE_QUANTILES, coarse=True),
-                impact_s=impact_of(one, two, number),
-                new_errors=int(new_errors[code]),
-            )
+    codes, total = np.flatnonzero(executions).tolist(), int(executions.sum())
+    pairs = [(arms.baseline.of_template(code), arms.candidate.of_template(code)) for code in codes]
+    found = [
+        TemplateLine(
+            template=evidence.templates[code],
+            executions=int(executions[code]),
+            share=int(executions[code]) / total,
+            lines=lines,
+            impact_s=impact_of(*pair, int(executions[code])),
+            new_errors=int(new_errors[code]),
         )
+        for code, pair, lines in zip(codes, pairs, compare_coarsely(pairs, resampler), strict=True)
+    ]
     found.sort(key=lambda t: (-abs(t.impact_s or 0), -t.executions, t.template.template_id))
     return tuple(found)
 
