@@ -33,8 +33,6 @@ TEMPLATE_QUANTILES = {"p50": 0.50, "p95": 0.95}
 """Fewer per template: a template rarely has the samples for more."""
 
 Pair = tuple[Arm, Arm]
-_PAIRS = 16
-"""Looked at together, see `reports.stats.window`."""
 
 TEMPLATE_RESAMPLES = 1000
 TEMPLATE_BLOCKS = 60
@@ -196,8 +194,7 @@ def compare_quantiles(
 
 def compare_coarsely(pairs: Sequence[Pair], resampler: Resampler) -> Iterator[dict[str, Line]]:
     """The lines of `TEMPLATE_QUANTILES` of each pair of a baseline and a candidate."""
-    for start in range(0, len(pairs), _PAIRS):
-        some = pairs[start : start + _PAIRS]
+    for some in _batches(pairs):
         able = [_able(one, two, TEMPLATE_QUANTILES) for one, two in some]
         shown = [at for at, probabilities in enumerate(able) if probabilities]
         drawn = dict.fromkeys(range(len(some)), list[Resampled]())
@@ -206,6 +203,20 @@ def compare_coarsely(pairs: Sequence[Pair], resampler: Resampler) -> Iterator[di
             drawn |= zip(shown, ratios, strict=True)
         for at, (one, two) in enumerate(some):
             yield _lines(one, two, resampler, TEMPLATE_QUANTILES, drawn[at])
+
+
+def _batches(pairs: Sequence[Pair]) -> Iterator[list[Pair]]:
+    """As many at once as make up for the calls, and no more than a few megabytes."""
+    some: list[Pair] = []
+    held = 0
+    for pair in pairs:
+        if some and (len(some) == 16 or held > 1 << 17):
+            yield some
+            some, held = [], 0
+        some.append(pair)
+        held += sum(map(len, pair))
+    if some:
+        yield some
 
 
 def _able(one: Arm, two: Arm, quantiles: Mapping[str, float]) -> list[float]:

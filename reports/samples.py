@@ -6,7 +6,7 @@ sample, so that 20 million of them take 700 megabytes and nothing else of their 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,11 @@ MISSING = np.iinfo(np.int32).min
 _FAR = np.iinfo(np.int32).max // 3
 """Times from here on need 64 bits; sums of three others do not: 12 minutes."""
 
+_MOST_CODES = np.iinfo(np.int16).max
+
 _TEXTS = ("template_id", "status", "sqlstate", "error", "kind")
 _TIMES = ("due_us", "ready_us", "sent_us", "done_us", "captured_us")
+_DIFFERENCES = ("response_us", "lag_us", "backlog_us", "captured_us")
 _COLUMNS = ["statement_id", "clone", *_TEXTS, *_TIMES]
 _CODED = pa.dictionary(pa.int32(), pa.string())
 _SCHEMA = pa.schema(
@@ -75,14 +78,14 @@ def read_samples(run: Path, by_statement: Mapping[str, npt.NDArray[Any]]) -> Sam
             start = part.stop
     except (OSError, pa.ArrowException) as error:
         raise Unreadable(f"`{run / 'samples'}` holds a damaged file") from error
+    pa.default_memory_pool().release_unused()
     return samples
 
 
 def _empty(n: int, by_statement: Mapping[str, npt.NDArray[Any]]) -> Samples:
     types: dict[str, npt.DTypeLike] = {
-        "template": np.int32, "status": np.int8, "failure": np.int32, "original": np.bool_,
-        "due_us": np.int64,
-        **dict.fromkeys(("response_us", "lag_us", "backlog_us", "captured_us"), np.int32),
+        "template": np.int16, "status": np.int8, "failure": np.int16, "original": np.bool_,
+        "due_us": np.int64, **dict.fromkeys(_DIFFERENCES, np.int32),
         **{name: table.dtype for name, table in by_statement.items()},
     }  # fmt: skip
     return Samples(columns={name: np.empty(n, dtype) for name, dtype in types.items()})
@@ -106,20 +109,32 @@ def _fill(
     for name, table in by_statement.items():
         columns[name][part] = table[np.minimum(statement, len(table) - 1)]
     columns["original"][part] = batch["clone"].to_numpy(zero_copy_only=False) == 0
-    columns["template"][part] = _templates(samples, batch)
+    _set(columns, "template", part, _templates(samples, batch), _MOST_CODES, ["template"])
     codes, words = _coded(batch["status"])
     status = np.array([_STATUS.get(word, _STATUS["unknown"]) for word in words], np.int8)[codes]
     columns["status"][part] = status
     failed = (status == _STATUS["error"]) | (status == _STATUS["timeout"])
     samples.failing.append(np.unique(statement[failed]))
-    columns["failure"][part] = _failures(samples, batch, failed | (status == _STATUS["skipped"]))
+    failures = _failures(samples, batch, failed | (status == _STATUS["skipped"]))
+    _set(columns, "failure", part, failures, _MOST_CODES, ["failure"])
     for name, times in _times(batch).items():
-        far = (times >= _FAR) | ((times <= -_FAR) & (times != MISSING))
-        if columns[name].dtype == np.int32 and far.any():
-            # All of them, because they are added up.
-            for each in ("response_us", "lag_us", "backlog_us", "captured_us"):
-                columns[each] = columns[each].astype(np.int64)
-        columns[name][part] = times
+        _set(columns, name, part, times, _FAR, _DIFFERENCES)
+
+
+def _set(
+    columns: dict[str, npt.NDArray[Any]],
+    name: str,
+    part: slice,
+    values: npt.NDArray[np.signedinteger],
+    limit: int,
+    alike: Sequence[str],
+) -> None:
+    """Set a part of a column; from `limit` on, the columns `alike` get as wide as the values."""
+    if columns[name].dtype != values.dtype:
+        far = (values >= limit) | ((values <= -limit) & (values != MISSING))
+        if far.any():
+            columns |= {each: columns[each].astype(values.dtype) for each in alike}
+    columns[name][part] = values
 
 
 _STATUS = {name: code for code, name in enumerate(STATUSES)}

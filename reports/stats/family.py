@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 Correction = Literal["bh", "holm"]
 
@@ -21,7 +21,7 @@ def p_over_margin(*, ratio: float, log_error: float, margin: float) -> float:
     distance = math.log(margin / ratio)
     if log_error == 0:
         return 1.0 if distance >= 0 else 0.0
-    return float(stats.norm.cdf(distance / log_error))
+    return float(special.ndtr(distance / log_error))
 
 
 def adjust(p_values: Sequence[float], correction: Correction) -> list[float]:
@@ -32,10 +32,12 @@ def adjust(p_values: Sequence[float], correction: Correction) -> list[float]:
     """
     if not p_values:
         return []
+    n, order = len(p_values), np.argsort(p_values, kind="stable")
+    ascending = np.asarray(p_values)[order]
     if correction == "bh":
-        return [float(p) for p in stats.false_discovery_control(list(p_values), method="bh")]
-    order = np.argsort(p_values, kind="stable")
-    scaled = np.asarray(p_values)[order] * np.arange(len(p_values), 0, -1)
-    adjusted = np.empty(len(p_values))
-    adjusted[order] = np.minimum(np.maximum.accumulate(scaled), 1)
+        scaled = np.minimum.accumulate((ascending * (n / np.arange(1, n + 1)))[::-1])[::-1]
+    else:
+        scaled = np.maximum.accumulate(ascending * np.arange(n, 0, -1))
+    adjusted = np.empty(n)
+    adjusted[order] = np.minimum(scaled, 1)
     return [float(p) for p in adjusted]

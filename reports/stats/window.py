@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,7 @@ _REACH = 5.0
 _ROUNDING = 1e-3
 """What single precision may be off by; whole samples are apart by more for any usual p."""
 
-Sample = tuple[npt.NDArray[np.signedinteger], npt.NDArray[np.integer]]
+Sample = tuple[npt.NDArray[np.signedinteger[Any]], npt.NDArray[np.integer[Any]]]
 """Latencies in microseconds (n > 0), which ascend, and the block of each (n)."""
 
 
@@ -52,38 +53,41 @@ def resampled_logs(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Counted:
-    """Samples counted by the bins that hold any, those of one sample after those of another.
+    """Samples one after the other: `block` and `bin` of each latency, numbered through.
 
-    `cumulative[bin, block]` samples up to a bin, `held[sample, block]`, `centres[bin]` in
-    log(latency). `bins` and `rows` (samples + 1) are where the bins and the latencies of each
-    sample begin, `bin_of` the bin of each latency.
+    Only bins that hold a latency have a number. `rows` (samples + 1) is where the latencies of a
+    sample begin, `begins` (bins + 1) where those of a bin do, `centres` (bins) is in log(latency),
+    `held` (samples, blocks) counts all.
     """
 
-    cumulative: Int64s
-    held: Int64s
-    centres: Floats
-    bins: Int64s
+    block: npt.NDArray[np.integer[Any]]
+    bin: npt.NDArray[np.int32]
     rows: Int64s
-    bin_of: Int64s
+    begins: Int64s
+    centres: Floats
+    held: Int64s
 
 
 def _count(samples: Sequence[Sample], *, blocks: int, bin_width: float) -> _Counted:
     rows = np.cumsum([0, *(len(values_us) for values_us, _ in samples)])
     values_us, block = (np.concatenate(each) for each in zip(*samples, strict=True))
     number = (np.log(np.maximum(values_us, 1)) / bin_width).astype(np.int32)
-    begins = np.append(True, number[1:] != number[:-1])
-    begins[rows[:-1]] = True
-    bin_of = np.cumsum(begins) - 1
-    bins = np.append(bin_of[rows[:-1]], bin_of[-1] + 1)
-    cells = np.bincount(bin_of * blocks + block, minlength=bins[-1] * blocks)
-    cumulative = np.cumsum(cells.reshape(-1, blocks), axis=0)
-    ends = cumulative[bins[1:] - 1]
-    before = np.concatenate([np.zeros((1, blocks), np.int64), ends[:-1]])
-    cumulative -= np.repeat(before, np.diff(bins), axis=0)
+    first = np.append(True, number[1:] != number[:-1])
+    first[rows[:-1]] = True
+    begins = np.append(np.flatnonzero(first), rows[-1])
     return _Counted(
-        cumulative=cumulative, held=ends - before, bins=bins, rows=rows, bin_of=bin_of,
-        centres=(number[begins] + 0.5) * bin_width,
+        block=block, bin=np.cumsum(first, dtype=np.int32) - 1, rows=rows, begins=begins,
+        centres=(number[begins[:-1]] + 0.5) * bin_width,
+        held=_by_block(block, rows[:-1], rows[1:], blocks),
     )  # fmt: skip
+
+
+def _by_block(
+    block: npt.NDArray[np.integer[Any]], start: Int64s, stop: Int64s, blocks: int
+) -> Int64s:
+    """How many of `block[start:stop]` there are of each block: (ranges, blocks)."""
+    ranges = zip(start.tolist(), stop.tolist(), strict=True)
+    return np.stack([np.bincount(block[a:b], minlength=blocks) for a, b in ranges])
 
 
 def _positions(
@@ -94,26 +98,32 @@ def _positions(
     reach: float = _REACH,
 ) -> list[Int64s]:
     """The bin of each resample's quantile (resamples), of each of the `chosen` samples."""
-    start, end = counted.rows[chosen], counted.rows[chosen + 1] - 1
-    first, last = counted.bins[chosen], counted.bins[chosen + 1] - 1
-    centre = start + (p * (end - start + 1)).astype(np.int64)
+    blocks, start, stop = len(weights), counted.rows[chosen], counted.rows[chosen + 1]
+    centre = start + (p * (stop - start)).astype(np.int64)
     expected = p * counted.held[chosen]
-    spread = counted.cumulative[counted.bin_of[np.minimum(centre, end)]] - expected
-    half = (reach * (np.sqrt((spread**2).sum(axis=1)) + 0.4)).astype(np.int64)
-    low = counted.bin_of[np.maximum(centre - half, start)]
-    high = counted.bin_of[np.minimum(centre + half, end)]
-    width = high - low + 1
-    ends = np.cumsum(width)
-    inside = np.arange(ends[-1]) + np.repeat(low - ends + width, width)
-    excess = counted.cumulative[inside] - np.repeat(expected, width, axis=0)
-    short = (excess.astype(np.float32) @ weights < -_ROUNDING).view(np.uint8)
+    before = _by_block(counted.block, start, centre, blocks)
+    half = (reach * (np.sqrt(((before - expected) ** 2).sum(axis=1)) + 0.4)).astype(np.int64)
+    low = counted.bin[np.maximum(centre - half, start)]
+    high = counted.bin[np.minimum(centre + half, stop - 1)]
+    # Bins and latencies of all windows, one window after the other.
+    width, begin = high - low + 1, counted.begins[low]
+    ends, length = np.cumsum(width), counted.begins[high + 1] - begin
+    inside = np.arange(length.sum()) + np.repeat(begin - np.cumsum(length) + length, length)
+    row = counted.bin[inside] + np.repeat(ends - width - low, length)
+    counts = np.bincount(counted.block[inside] * ends[-1] + row, minlength=blocks * ends[-1])
+    up_to = np.cumsum(counts.reshape(blocks, -1), axis=1)
+    others = np.insert(up_to[:, ends[:-1] - 1], 0, 0, axis=1)
+    earlier = before - _by_block(counted.block, begin, centre, blocks) - expected
+    excess = up_to + np.repeat(earlier.T - others, width, axis=1)
+    short = (excess.astype(np.float32).T @ weights < -_ROUNDING).view(np.uint8)
     found = []
     for at in range(len(chosen)):
         part = short[ends[at] - width[at] : ends[at]]
         # In eight bits where they hold it: four times as fast, and there are forty thousand.
         position = part.sum(axis=0, dtype=np.uint8 if len(part) < 256 else np.int64) + low[at]
-        under, over = position.min() == low[at] > first[at], position.max() > high[at] < last[at]
+        first, last = counted.bin[start[at]], counted.bin[stop[at] - 1]
+        under, over = position.min() == low[at] > first, position.max() > high[at] < last
         if under or over:
             (position,) = _positions(counted, chosen[at : at + 1], p, weights, 4 * reach)
-        found.append(np.minimum(position, last[at]))
+        found.append(np.minimum(position, last))
     return found
