@@ -14,6 +14,7 @@ import numpy.typing as npt
 from replay.run import Ledger
 from reports.load import Evidence
 from reports.samples import MISSING
+from reports.stats.estimate import Bools
 from reports.stats.quantiles import nearest_rank
 from reports.stats.slices import slices
 

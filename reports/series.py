@@ -17,8 +17,8 @@ from reports.inside import metric_series
 from reports.samples import MISSING
 from reports.stats.blocks import quantiles_of_rows
 from reports.stats.estimate import Floats
-from reports.stats.slices import count_codes
 from reports.stats.quantiles import PRINT_TAIL, quantile, quantile_interval
+from reports.stats.slices import count_codes
 
 CURVE_POINTS = 120
 TIME_BINS = 120

@@ -20,9 +20,9 @@ from replay.target.embedded import EmbeddedServer
 from replay.workload import Workload
 from reports.cli import fourstep
 from reports.load import load
-from reports.samples import MISSING
 from reports.render.table import FORMATS
 from reports.report import write_report
+from reports.samples import MISSING
 from reports.side_by_side import compare_runs
 from reports.table import Cell, Table
 from tests.locusts import replay
