@@ -197,10 +197,11 @@ def compare_coarsely(pairs: Sequence[Pair], resampler: Resampler) -> Iterator[di
     for some in _batches(pairs):
         able = [_able(one, two, TEMPLATE_QUANTILES) for one, two in some]
         shown = [at for at, probabilities in enumerate(able) if probabilities]
-        drawn = dict.fromkeys(range(len(some)), list[Resampled]())
+        drawn: list[list[Resampled]] = [[] for _ in some]
         if shown:
             ratios = resampler.coarse_ratios([some[at] for at in shown], [able[at] for at in shown])
-            drawn |= zip(shown, ratios, strict=True)
+            for at, found in zip(shown, ratios, strict=True):
+                drawn[at] = found
         for at, (one, two) in enumerate(some):
             yield _lines(one, two, resampler, TEMPLATE_QUANTILES, drawn[at])
 

@@ -39,10 +39,11 @@ class Evidence:
     """One run as columns of equal length n, in no particular order.
 
     `template` indexes `templates`, `status` indexes `replay.run.STATUSES`, `failure` indexes
-    `failures` (sqlstate, text or reason of a skip), -1 for none. Times are microseconds,
-    `MISSING` for null. `original` is false for the copies that `--scale` adds.
-    `failed_before` is true where 1.0 answered this statement with an error, when it was captured
-    or in the baseline run. `failing_statements` are the ids that failed in this run, ascending.
+    `failures` (sqlstate, text or reason of a skip), -1 for none. Times are microseconds, `MISSING`
+    for null, in 32 bits where they fit, see `reports.samples`. `original` is false for the copies
+    that `--scale` adds. `failed_before` is true where 1.0 answered this statement with an error,
+    when it was captured or in the baseline run. `failing_statements` are the ids that failed in
+    this run, ascending.
     """
 
     run: Run

@@ -171,7 +171,8 @@ def _failures(samples: Samples, batch: pa.RecordBatch, noted: Bools) -> npt.NDAr
     (states, state_words), (texts, text_words) = _coded(batch["sqlstate"]), _coded(batch["error"])
     pairs = states[noted].astype(np.int64) * len(text_words) + texts[noted]
     distinct, which = np.unique(pairs, return_inverse=True)
-    named = [(state_words[s], text_words[t]) for s, t in zip(*divmod(distinct, len(text_words)))]
+    both = (divmod(pair, len(text_words)) for pair in distinct.tolist())
+    named = [(state_words[state], text_words[text]) for state, text in both]
     known = samples.failures
     found[noted] = np.array([known.setdefault(pair, len(known)) for pair in named])[which]
     return found

@@ -33,7 +33,7 @@ class BlockCounts:
 def count_by_block(
     values_us: Int64s, block: npt.NDArray[np.integer], blocks: int, *, bin_width: float = BIN_WIDTH
 ) -> BlockCounts:
-    """Count `values_us` (n) of time blocks `block` (n, 0..blocks-1); values below 1 us count as 1."""
+    """Count `values_us` (n) of blocks `block` (n, 0..blocks-1); values below 1 us count as 1."""
     if len(values_us) == 0:
         return BlockCounts(cumulative=np.zeros((blocks, 0)), centres_us=np.zeros(0))
     first = int(np.log(max(1, int(values_us.min()))) / bin_width)

@@ -46,8 +46,8 @@ def resampled_logs(
         chosen = np.array([at for at, ours in enumerate(probabilities) if p in ours])
         for at, found in zip(chosen, _positions(counted, chosen, p, weights), strict=True):
             logs[at][:, probabilities[at].index(p)] = counted.centres[found]
-    for found, empty in zip(logs, counted.held.astype(np.float32) @ weights == 0, strict=True):
-        found[empty] = np.nan
+    for columns, empty in zip(logs, counted.held.astype(np.float32) @ weights == 0, strict=True):
+        columns[empty] = np.nan
     return logs
 
 

@@ -41,20 +41,22 @@ _rows = st.lists(
 def _write(directory: Path, files: list[list[Row]], streams: list[list[Row]]) -> None:
     (directory / "samples").mkdir()
     for number, rows in enumerate([*files, *streams]):
-        kinds = {"kind": lambda row: KINDS[int(row["template_id"][1:]) % len(KINDS)]}
-        filled = [row | {name: of(row) for name, of in kinds.items()} for row in rows]
+        filled = [row | {"kind": _kind(row["template_id"])} for row in rows]
         table = pa.Table.from_pylist(filled, schema=SAMPLES)
         path = directory / "samples" / f"worker-{number}"
         if number < len(files):
-            pq.write_table(
-                table, path.with_suffix(".parquet"), row_group_size=max(5, len(table) // 3)
-            )
+            size = max(5, len(table) // 3)
+            pq.write_table(table, path.with_suffix(".parquet"), row_group_size=size)
             continue
         with (
             pa.OSFile(str(path.with_suffix(".arrows")), "wb") as file,
             pa.ipc.new_stream(file, SAMPLES) as stream,
         ):
             stream.write_table(table, max_chunksize=3)
+
+
+def _kind(template: str) -> str | None:
+    return KINDS[int(template[1:]) % len(KINDS)]
 
 
 def _less(later: int | None, earlier: int | None) -> int:
@@ -87,7 +89,7 @@ def _check(samples: Samples, rows: list[Row]) -> None:
         }
         assert {name: columns[name][at].item() for name in expected} == expected
     for name, kind in samples.kinds.items():
-        assert kind == (KINDS[int(name[1:]) % len(KINDS)] or "other")
+        assert kind == (_kind(name) or "other")
     failing = {row["statement_id"] for row in rows if row["status"] in ("error", "timeout")}
     assert {int(number) for some in samples.failing for number in some} == failing
 
@@ -119,14 +121,13 @@ def test_times_are_wide_only_where_one_needs_it(tmp_path: Path, took_us: int, wi
 def test_more_templates_than_sixteen_bits_tell_apart(tmp_path: Path) -> None:
     n = 40_000
     row: Row = {
-        "statement_id": 0, "clone": 0, "status": "error", "due_us": 1, "kind": "select",
+        "statement_id": 0, "clone": 0, "status": "error", "due_us": 1,
         "sqlstate": "XX000",
     }  # fmt: skip
     rows = [row | {"template_id": f"t{at}", "error": f"at {at}"} for at in range(n)]
     _write(tmp_path, [rows[: n // 2], rows[n // 2 :]], [])
     samples = read_samples(tmp_path, BY_STATEMENT)
     assert samples.columns["template"].tolist() == list(range(n))
-    failures = list(samples.failures)
-    assert [failures[code][1] for code in samples.columns["failure"]] == [
-        f"at {at}" for at in range(n)
-    ]
+    texts = [text for _, text in samples.failures]
+    found = [texts[code] for code in samples.columns["failure"]]
+    assert found == [f"at {at}" for at in range(n)]
