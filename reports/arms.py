@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from reports.load import MISSING, Evidence
+from reports.load import Evidence
+from reports.samples import MISSING
 from reports.scope import EVERYWHERE, Labels, Where, labels_of, select
 from reports.stats.blocks import BlockCounts, count_by_block
 from reports.stats.estimate import Bools, Floats, Int64s
 from reports.stats.quantiles import quantile
+from reports.stats.slices import slices
 
 CAPTURED = "captured"
 """Name of the baseline that 1.0's log provides."""
@@ -35,9 +37,11 @@ class Blocks:
 
     def of(self, times_us: Int64s | Floats, *, speed: float) -> npt.NDArray[np.int16]:
         """The block (n) of moments of a run at `speed`; what lies beyond counts as the last."""
-        position = times_us * (speed / self.length_us)
-        np.clip(position, 0, self.number - 1, out=position)
-        return position.astype(np.int16)
+        block = np.empty(len(times_us), np.int16)
+        for part in slices(len(times_us)):
+            position = times_us[part] * (speed / self.length_us)
+            block[part] = np.clip(position, 0, self.number - 1)
+        return block
 
     def of_runs(self, evidence: Evidence) -> npt.NDArray[np.int16]:
         """The block (n) in which each sample was due, those of a further run beyond."""
@@ -104,17 +108,17 @@ class Arm:
             order = np.lexsort((self.values_us, self.template))
             return self.values_us[order], self.block[order], starts
         # All three in one number each, because numpy sorts numbers far faster than positions.
-        packed = self.template.astype(np.int64)
-        packed <<= width
-        packed |= self.values_us - low
-        packed <<= for_block
-        packed |= self.block
+        packed = np.empty(len(self), np.int64)
+        for part in slices(len(self)):
+            piece = self.template[part].astype(np.int64) << width
+            piece |= self.values_us[part] - low
+            packed[part] = piece << for_block | self.block[part]
         packed.sort()
-        block = (packed & ((1 << for_block) - 1)).astype(np.int16)
-        packed >>= for_block
-        packed &= (1 << width) - 1
-        packed += low
-        return packed, block, starts
+        values_us, block = np.empty_like(self.values_us), np.empty_like(self.block)
+        for part in slices(len(self)):
+            block[part] = packed[part] & ((1 << for_block) - 1)
+            values_us[part] = ((packed[part] >> for_block) & ((1 << width) - 1)) + low
+        return values_us, block, starts
 
     def of_template(self, code: int) -> Arm:
         """The same arm over the samples of one template, in order of latency."""
@@ -130,8 +134,11 @@ class Arm:
             ordered=True,
         )
 
-    def only(self, chosen: Any) -> Arm:  # noqa: ANN401  a mask or positions
+    def only(self, chosen: Bools) -> Arm:
         """The same arm over some of its samples."""
+        # No copy where all are: a column may weigh 80 MB.
+        if chosen.all():
+            return self
         columns = {name: getattr(self, name) for name in ("values_us", "template", "block")}
         return replace(self, **{name: column[chosen] for name, column in columns.items()})
 
@@ -218,10 +225,9 @@ def build_arms(
     once = kept & comparable & candidate.original
     if candidate.parts:
         once &= candidate.run_code == 0
-    log = _arm(candidate, candidate.captured_us, once, blocks, labels)
-    one = replace(log, name=CAPTURED, runs=1)
-    shared = comparable[kept]
-    part = two if shared.all() or not len(one) else two.only(shared)
+    captured_us = candidate.captured_us[once]
+    one = replace(two.only(once[kept]), name=CAPTURED, values_us=captured_us, runs=1)
+    part = two.only(comparable[kept]) if len(one) else two
     return Arms(blocks=blocks, baseline=one, candidate=part, candidate_all=two, warmed_up=warmed_up)
 
 
@@ -255,13 +261,11 @@ def _timed(evidence: Evidence, values_us: Int64s) -> Bools:
 
 
 def _arm(evidence: Evidence, values_us: Int64s, kept: Bools, blocks: Blocks, labels: Labels) -> Arm:
-    everything = Arm(
+    return Arm(
         name=evidence.run.run_id,
         blocks=blocks.number,
         runs=len(evidence.runs),
         values_us=values_us,
         template=labels.code,
         block=blocks.of_runs(evidence),
-    )
-    # No copy where all is kept: a column may weigh 160 MB.
-    return everything if kept.all() else everything.only(kept)
+    ).only(kept)

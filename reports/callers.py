@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from replay.workload import CODED, STATEMENTS, Workload, coded
-from reports.stats.estimate import Int64s
 
 FIELDS = ("user", "application", "database", "tag")
 _LOGGED = FIELDS[:3]
@@ -31,8 +30,8 @@ class Callers:
     known: tuple[tuple[str | None, ...], ...]
 
 
-def read_callers(workload: Workload, statement: Int64s, *, tag: str | None) -> Callers:
-    """The caller of each sample from the numbers of its statement (n).
+def read_callers(workload: Workload, *, tag: str | None) -> Callers:
+    """The caller of each statement, and of one that the workload does not have (statements + 1).
 
     `tag` is the key in comments, see `read_tags`; without it no tag is known.
 
@@ -42,7 +41,7 @@ def read_callers(workload: Workload, statement: Int64s, *, tag: str | None) -> C
     table = workload.coded_statements(_LOGGED)
     columns = [coded(table[name]) for name in _LOGGED]
     columns.append(pa.nulls(len(table), CODED) if tag is None else read_tags(workload, tag))
-    # The last stands for a statement that the workload does not have: nothing is known of it.
+    # The last, of which nothing is known, stands for all statements beyond.
     key = np.zeros(len(table) + 1, np.int64)
     words = []
     for column in columns:
@@ -57,7 +56,7 @@ def read_callers(workload: Workload, statement: Int64s, *, tag: str | None) -> C
     for number in found.dictionary.to_pylist():
         at = np.unravel_index(number, [len(each) for each in words])
         known.append(tuple(each[place] for each, place in zip(words, at, strict=True)))
-    return Callers(code=code[np.minimum(statement, len(table))], known=tuple(known))
+    return Callers(code=code, known=tuple(known))
 
 
 _SQL = pa.schema([STATEMENTS.field("sql")])

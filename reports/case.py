@@ -109,9 +109,7 @@ def build_case(
         cost=cost,
         arms=arms,
         resampler=resampler,
-        overall=compare_quantiles(
-            arms.baseline, arms.candidate, resampler, QUANTILES, coarse=False
-        ),
+        overall=compare_quantiles(arms.baseline, arms.candidate, resampler, QUANTILES),
         throughput=compare_throughput(candidate, baseline, resampler),
         templates=compare_templates(
             candidate, arms, resampler, new_errors=new_errors_by_template(candidate)

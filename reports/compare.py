@@ -6,14 +6,15 @@ Points are exact; intervals come from one paired bootstrap whose weights every m
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from reports.arms import Arm, Arms, Blocks
-from reports.load import MISSING, Evidence, Template
+from reports.load import Evidence, Template
+from reports.samples import MISSING
 from reports.stats.bootstrap import (
     Resampled,
     block_weights,
@@ -24,6 +25,7 @@ from reports.stats.bootstrap import (
 from reports.stats.estimate import Estimate, Floats, Int64s, Word, word_for
 from reports.stats.quantiles import PRINT_TAIL, estimate_quantile, printable, quantile, samples_for
 from reports.stats.runs import widen
+from reports.stats.slices import count_codes, slices
 from reports.stats.window import resampled_logs
 
 QUANTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
@@ -31,6 +33,8 @@ QUANTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
 
 TEMPLATE_QUANTILES = {"p50": 0.50, "p95": 0.95}
 """Fewer per template: a template rarely has the samples for more."""
+
+Pair = tuple[Arm, Arm]
 
 TEMPLATE_RESAMPLES = 1000
 TEMPLATE_BLOCKS = 60
@@ -147,30 +151,31 @@ class Resampler:
             generator=generator,
         ).T.astype(np.float32)
 
-    def ratios(
-        self, one: Arm, two: Arm, probabilities: Sequence[float], *, coarse: bool
-    ) -> list[Resampled]:
-        """`resample_quantile_ratios`; coarse for templates, of which there may be ten thousand."""
-        if not coarse:
-            return resample_quantile_ratios(
-                one.counts, two.counts, probabilities,
-                weights=self.weights, confidence=self.confidence,
-            )  # fmt: skip
-        logs, held = [], []
-        for arm in (one, two):
-            block = arm.capture_block // self.merged
-            held.append(np.bincount(block, minlength=len(self.template_weights)) > 0)
-            logs.append(
-                resampled_logs(
-                    arm.ordered_us, block, probabilities,
-                    weights=self.template_weights, bin_width=TEMPLATE_BIN_WIDTH,
-                )
-            )  # fmt: skip
-        blocks = int((held[0] & held[1]).sum())
-        return [
-            summarise(column, blocks=blocks, confidence=self.confidence)
-            for column in (logs[1] - logs[0]).T
-        ]
+    def ratios(self, one: Arm, two: Arm, probabilities: Sequence[float]) -> list[Resampled]:
+        """`resample_quantile_ratios`."""
+        return resample_quantile_ratios(
+            one.counts, two.counts, probabilities,
+            weights=self.weights, confidence=self.confidence,
+        )  # fmt: skip
+
+    def coarse_ratios(
+        self, pairs: Sequence[Pair], probabilities: Sequence[Sequence[float]]
+    ) -> Iterator[list[Resampled]]:
+        """The same of each pair, for templates, of which there may be ten thousand."""
+        arms = [arm for pair in pairs for arm in pair]
+        blocks = [arm.capture_block // self.merged for arm in arms]
+        logs = resampled_logs(
+            [(arm.ordered_us, block) for arm, block in zip(arms, blocks, strict=True)],
+            [each for each in probabilities for _ in range(2)],
+            weights=self.template_weights, bin_width=TEMPLATE_BIN_WIDTH,
+        )  # fmt: skip
+        held = [np.bincount(block, minlength=len(self.template_weights)) > 0 for block in blocks]
+        for at in range(0, len(arms), 2):
+            shared = int((held[at] & held[at + 1]).sum())
+            yield [
+                summarise(column, blocks=shared, confidence=self.confidence)
+                for column in (logs[at + 1] - logs[at]).T
+            ]
 
     def ratio(self, value: float, drawn: Resampled, *, n: int) -> Estimate:
         """A ratio with its interval, which too few blocks cannot give."""
@@ -185,16 +190,52 @@ class Resampler:
 
 
 def compare_quantiles(
-    one: Arm, two: Arm, resampler: Resampler, quantiles: Mapping[str, float], *, coarse: bool
+    one: Arm, two: Arm, resampler: Resampler, quantiles: Mapping[str, float]
 ) -> dict[str, Line]:
     """One line per quantile, baseline `one` to candidate `two`; a ratio where both can be shown."""
+    able = _able(one, two, quantiles)
+    return _lines(one, two, resampler, quantiles, resampler.ratios(one, two, able) if able else [])
+
+
+def compare_coarsely(pairs: Sequence[Pair], resampler: Resampler) -> Iterator[dict[str, Line]]:
+    """The lines of `TEMPLATE_QUANTILES` of each pair of a baseline and a candidate."""
+    for some in _batches(pairs):
+        able = [_able(one, two, TEMPLATE_QUANTILES) for one, two in some]
+        shown = [at for at, probabilities in enumerate(able) if probabilities]
+        drawn: list[list[Resampled]] = [[] for _ in some]
+        if shown:
+            ratios = resampler.coarse_ratios([some[at] for at in shown], [able[at] for at in shown])
+            for at, found in zip(shown, ratios, strict=True):
+                drawn[at] = found
+        for at, (one, two) in enumerate(some):
+            yield _lines(one, two, resampler, TEMPLATE_QUANTILES, drawn[at])
+
+
+def _batches(pairs: Sequence[Pair]) -> Iterator[list[Pair]]:
+    """As many at once as make up for the calls, and no more than a few megabytes."""
+    some: list[Pair] = []
+    held = 0
+    for pair in pairs:
+        if some and (len(some) == 16 or held > 1 << 17):
+            yield some
+            some, held = [], 0
+        some.append(pair)
+        held += sum(map(len, pair))
+    if some:
+        yield some
+
+
+def _able(one: Arm, two: Arm, quantiles: Mapping[str, float]) -> list[float]:
     n = min(len(one), len(two))
-    able = {stat: p for stat, p in quantiles.items() if n >= samples_for(p, PRINT_TAIL)}
-    drawn: dict[str, Resampled] = {}
-    if able:
-        ratios = resampler.ratios(one, two, list(able.values()), coarse=coarse)
-        drawn = dict(zip(able, ratios, strict=True))
-    lines = {}
+    return [p for p in quantiles.values() if n >= samples_for(p, PRINT_TAIL)]
+
+
+def _lines(
+    one: Arm, two: Arm, resampler: Resampler, quantiles: Mapping[str, float],
+    ratios: Sequence[Resampled],
+) -> dict[str, Line]:  # fmt: skip
+    """Lines from the `ratios` of those quantiles that both arms can show."""
+    n, lines, drawn = min(len(one), len(two)), {}, iter(ratios)
     for stat, p in quantiles.items():
         below, above = (
             estimate_quantile(arm.ordered_us, p, confidence=resampler.confidence)
@@ -206,12 +247,12 @@ def compare_quantiles(
         else:
             # A latency below one microsecond is one microsecond to the clock.
             value = max(above.value, 1.0) / max(below.value, 1.0)
-            found = drawn[stat]
+            resampled = next(drawn)
             if max(one.runs, two.runs) > 1:
                 by_run = (arm.logs_by_run(p) for arm in (one, two))
-                found = widen(found, *by_run, confidence=resampler.confidence)
-            ratio = resampler.ratio(value, found, n=n)
-            log_error, freedom = found.log_error, found.freedom
+                resampled = widen(resampled, *by_run, confidence=resampler.confidence)
+            ratio = resampler.ratio(value, resampled, n=n)
+            log_error, freedom = resampled.log_error, resampled.freedom
         lines[stat] = Line(
             stat=stat, unit="us", baseline=below, candidate=above, ratio=ratio,
             log_error=log_error, freedom=freedom,
@@ -224,21 +265,20 @@ def compare_templates(
 ) -> tuple[TemplateLine, ...]:
     """One line per template of the run, largest impact first, then most executions."""
     replayed = ~evidence.is_status("skipped") & evidence.asks_data()
-    executions = np.bincount(evidence.template[replayed], minlength=len(evidence.templates))
-    found = []
-    for code in np.flatnonzero(executions).tolist():
-        number = int(executions[code])
-        one, two = arms.baseline.of_template(code), arms.candidate.of_template(code)
-        found.append(
-            TemplateLine(
-                template=evidence.templates[code],
-                executions=number,
-                share=number / int(executions.sum()),
-                lines=compare_quantiles(one, two, resampler, TEMPLATE_QUANTILES, coarse=True),
-                impact_s=impact_of(one, two, number),
-                new_errors=int(new_errors[code]),
-            )
+    executions = count_codes(evidence.template, replayed, number=len(evidence.templates))
+    codes, total = np.flatnonzero(executions).tolist(), int(executions.sum())
+    pairs = [(arms.baseline.of_template(code), arms.candidate.of_template(code)) for code in codes]
+    found = [
+        TemplateLine(
+            template=evidence.templates[code],
+            executions=int(executions[code]),
+            share=int(executions[code]) / total,
+            lines=lines,
+            impact_s=impact_of(*pair, int(executions[code])),
+            new_errors=int(new_errors[code]),
         )
+        for code, pair, lines in zip(codes, pairs, compare_coarsely(pairs, resampler), strict=True)
+    ]
     found.sort(key=lambda t: (-abs(t.impact_s or 0), -t.executions, t.template.template_id))
     return tuple(found)
 
@@ -299,10 +339,12 @@ def _rate(evidence: Evidence, blocks: Blocks, *, captured: bool = False) -> _Rat
         # Below scale 1 the originals are a sample of the sessions.
         share = min(1.0, evidence.dial("scale", 1))
     end_us = evidence.length_us * pace
-    good = asked & answered & (took_us != MISSING) & (due_us * pace + took_us < end_us)
+    good = asked & answered & (took_us != MISSING)
+    for part in slices(len(good)):
+        good[part] &= due_us[part] * pace + took_us[part] < end_us
     block, runs = blocks.of_runs(evidence), 1 if captured else len(evidence.runs)
     counts = [
-        np.bincount(block[chosen], minlength=runs * blocks.number).reshape(runs, -1).astype(float)
+        count_codes(block, chosen, number=runs * blocks.number).reshape(runs, -1).astype(float)
         for chosen in (good, asked)
     ]
     return _Rate(answered=counts[0], asked=counts[1], seconds=end_us / 1e6 * share)

@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from replay.run import Ledger
-from reports.load import MISSING, Evidence
+from reports.load import Evidence
+from reports.samples import MISSING
+from reports.stats.estimate import Bools
 from reports.stats.quantiles import nearest_rank
+from reports.stats.slices import slices
 
 DEFAULT_LAG_BUDGET_MS = 250.0
 """Used when neither the gates nor the run state a budget."""
-
-_SLICE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,7 @@ class Fidelity:
 def measure_fidelity(evidence: Evidence, ledger: Ledger) -> Fidelity:
     """Read the run's own quality from its samples, its ledger and its workers."""
     sent = evidence.lag_us != MISSING
-    lag, backlog = evidence.lag_us[sent], evidence.backlog_us[sent]
+    lag = evidence.lag_us[sent]
     workers = evidence.document.get("workers") or []
     cpus = [w["cpu_p95"] for w in workers if w.get("cpu_p95") is not None]
     starved = [w["starved_p99_us"] for w in workers if w.get("starved_p99_us") is not None]
@@ -67,7 +68,7 @@ def measure_fidelity(evidence: Evidence, ledger: Ledger) -> Fidelity:
         lag_p99_us=_quantile(lag, 0.99),
         starved_p99_us=max(starved, default=None),
         lag_budget_us=budget_us,
-        backlogged_share=float((backlog > budget_us).mean()) if len(backlog) else None,
+        backlogged_share=_share(evidence.backlog_us > budget_us, sent),
         offered_over_target=_offered(evidence, budget_us, continued=continued),
         replayed_share=replayed / to_replay if to_replay > 0 else None,
         skipped_share=skipped / ledger.planned if ledger.planned else None,
@@ -77,6 +78,11 @@ def measure_fidelity(evidence: Evidence, ledger: Ledger) -> Fidelity:
         workers_lost=lost,
         continued=continued,
     )
+
+
+def _share(chosen: Bools, among: Bools) -> float | None:
+    n = int(among.sum())
+    return int((chosen & among).sum()) / n if n else None
 
 
 def _quantile(values: npt.NDArray[np.int64], p: float) -> int | None:
@@ -96,9 +102,7 @@ def _offered(evidence: Evidence, budget_us: int, *, continued: bool) -> float | 
         return None
     end = int(evidence.due_us.max(where=planned, initial=0))
     offerable = sent = 0
-    # Through slices, so that the sums need no column of their own.
-    for start in range(0, len(evidence), _SLICE):
-        part = slice(start, start + _SLICE)
+    for part in slices(len(evidence)):
         could = evidence.due_us[part] + evidence.backlog_us[part]
         lag = evidence.lag_us[part]
         inside = planned[part] & (could <= end)

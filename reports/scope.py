@@ -14,6 +14,7 @@ import numpy.typing as npt
 from reports import callers
 from reports.load import Evidence
 from reports.stats.estimate import Bools
+from reports.stats.slices import looked_up
 
 Where = Mapping[str, tuple[str, ...]]
 """Allowed names by label; a sample is inside when each label has one of its names."""
@@ -47,7 +48,7 @@ def labels_of(evidence: Evidence, label: str) -> Labels | None:
         code = evidence.callers.code
     words = {word: number for number, word in enumerate(dict.fromkeys(named))}
     lookup = np.array([words[word] for word in named], dtype=np.int32)
-    return Labels(code=lookup[code], words=tuple(words))
+    return Labels(code=looked_up(lookup, code), words=tuple(words))
 
 
 def select(evidence: Evidence, where: Where) -> Bools:
@@ -57,7 +58,8 @@ def select(evidence: Evidence, where: Where) -> Bools:
         labels = labels_of(evidence, label)
         if labels is None:
             return np.zeros(len(evidence), dtype=bool)
-        inside &= np.array([word in names for word in labels.words], dtype=bool)[labels.code]
+        named = np.array([word in names for word in labels.words], dtype=bool)
+        inside &= looked_up(named, labels.code)
     return inside
 
 

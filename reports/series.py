@@ -14,10 +14,11 @@ import numpy.typing as npt
 from reports.arms import Arm
 from reports.case import Case
 from reports.inside import metric_series
-from reports.load import MISSING
+from reports.samples import MISSING
 from reports.stats.blocks import quantiles_of_rows
 from reports.stats.estimate import Floats
 from reports.stats.quantiles import PRINT_TAIL, quantile, quantile_interval
+from reports.stats.slices import count_codes
 
 CURVE_POINTS = 120
 TIME_BINS = 120
@@ -84,8 +85,9 @@ def trace_over_time(case: Case) -> OverTime | None:
     failed = evidence.is_status("error", "timeout") & ~evidence.failed_before & known
     failures = np.sort(evidence.due_us[failed]) / 1e6
     edges_s = np.linspace(0, evidence.length_us / 1e6, bins + 1)
-    block = arms.blocks.of(evidence.due_us[known], speed=evidence.dial("speed", 1))
-    asked = np.bincount(_bin_of_block(arms.blocks.number, bins)[block], minlength=bins)
+    block = arms.blocks.of(evidence.due_us, speed=evidence.dial("speed", 1))
+    by_block = count_codes(block, known, number=arms.blocks.number)
+    asked = np.bincount(_bin_of_block(arms.blocks.number, bins), by_block, minlength=bins)
     # The last rate again, so that its step has an end.
     load = edges_s, np.append(asked, asked[-1]) * (bins / edges_s[-1]), "statements/s"
     return OverTime(

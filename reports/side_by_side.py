@@ -15,10 +15,10 @@ from reports import format as fmt
 from reports.arms import Arm, cut_blocks, timed_arm
 from reports.compare import (
     QUANTILES,
-    TEMPLATE_QUANTILES,
     Decision,
     Line,
     Resampler,
+    compare_coarsely,
     compare_quantiles,
     compare_throughput,
 )
@@ -158,7 +158,8 @@ def _overall(sides: Sequence[_Side], resampler: Resampler) -> Iterator[Row]:
     )
     for measure in first.arms:
         arms = [side.arms[measure] for side in sides]
-        yield from _quantile_rows(measure, arms, resampler, QUANTILES, coarse=False)
+        lines = [compare_quantiles(arms[0], arm, resampler, QUANTILES) for arm in arms[1:]]
+        yield from _quantile_rows(measure, lines)
 
 
 def _by_template(
@@ -176,21 +177,13 @@ def _by_template(
         label = {"template": template.template_id}
         starts = fmt.excerpt(template.sql or "", STATEMENT_START)
         yield {**label, "figure": "samples", **samples, "starts": starts}
-        for row in _quantile_rows("response", ours, resampler, TEMPLATE_QUANTILES, coarse=True):
+        lines = list(compare_coarsely([(ours[0], arm) for arm in ours[1:]], resampler))
+        for row in _quantile_rows("response", lines):
             yield {**label, **row}
 
 
-def _quantile_rows(
-    measure: str,
-    arms: Sequence[Arm],
-    resampler: Resampler,
-    quantiles: Mapping[str, float],
-    *,
-    coarse: bool,
-) -> Iterator[Row]:
-    first, *others = arms
-    lines = [compare_quantiles(first, arm, resampler, quantiles, coarse=coarse) for arm in others]
-    for stat in quantiles:
+def _quantile_rows(measure: str, lines: Sequence[Mapping[str, Line]]) -> Iterator[Row]:
+    for stat in lines[0]:
         yield _row(f"{measure} {stat}", [line[stat] for line in lines])
 
 

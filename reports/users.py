@@ -12,9 +12,10 @@ import numpy as np
 
 from reports.arms import Arms
 from reports.case import Case
-from reports.compare import TEMPLATE_QUANTILES, compare_quantiles, impact_of, word_of
+from reports.compare import compare_coarsely, impact_of, word_of
 from reports.scope import labels_of
 from reports.stats.estimate import Word
+from reports.stats.slices import count_codes
 
 BY = ("user", "application", "tag")
 MOST = 10
@@ -35,7 +36,7 @@ def _compare(case: Case, by: str) -> dict[str, Any] | None:
     labels = labels_of(evidence, by)
     assert labels is not None
     asked = ~evidence.is_status("skipped") & evidence.asks_data()
-    statements = np.bincount(labels.code[asked], minlength=len(labels.words))
+    statements = count_codes(labels.code, asked, number=len(labels.words))
     codes = np.flatnonzero(statements).tolist()
     if len(codes) < 2:
         return None
@@ -60,7 +61,7 @@ def _compare(case: Case, by: str) -> dict[str, Any] | None:
 
 def _figures(case: Case, arms: Arms, code: int, statements: int) -> dict[str, Any]:
     one, two = arms.baseline.of_template(code), arms.candidate.of_template(code)
-    lines = compare_quantiles(one, two, case.resampler, TEMPLATE_QUANTILES, coarse=True)
+    (lines,) = compare_coarsely([(one, two)], case.resampler)
     return {
         "n": lines["p50"].ratio.n,
         "stats": {stat: line.as_json() for stat, line in lines.items()},

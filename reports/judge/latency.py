@@ -60,9 +60,7 @@ def judge_latency(case: Case, gate: Gate) -> GateResult:
     if service or gate.where:
         arms = case.build_arms(service=service, where=gate.where)
         chosen = {stat: QUANTILES[stat]}
-        lines = compare_quantiles(
-            arms.baseline, arms.candidate, case.resampler, chosen, coarse=False
-        )
+        lines = compare_quantiles(arms.baseline, arms.candidate, case.resampler, chosen)
         ratio = lines[stat].ratio
     n = ratio.n if gate.relative else len(arms.candidate_all)
     if n < floor:

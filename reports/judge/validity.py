@@ -9,7 +9,7 @@ from reports import format as fmt
 from reports.case import Case, Side
 from reports.gates import VALIDITY, Gates
 from reports.judge.result import GateResult, Outcome
-from reports.load import MISSING
+from reports.samples import MISSING
 
 _WORDS = {
     "lag_p99": "the tool's own lag, p99",

@@ -13,11 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from reports.stats.estimate import Floats, Int64s
+from reports.stats.slices import slices
 
 BIN_WIDTH = 0.002
 """Width of a bin in log(latency); a value moves by at most half of it."""
-
-_CHUNK = 1 << 22
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,21 +33,18 @@ class BlockCounts:
 def count_by_block(
     values_us: Int64s, block: npt.NDArray[np.integer], blocks: int, *, bin_width: float = BIN_WIDTH
 ) -> BlockCounts:
-    """Count `values_us` (n) of time blocks `block` (n, 0..blocks-1); values below 1 us count as 1.
-
-    Works through slices so that its own memory does not grow with n.
-    """
+    """Count `values_us` (n) of blocks `block` (n, 0..blocks-1); values below 1 us count as 1."""
     if len(values_us) == 0:
         return BlockCounts(cumulative=np.zeros((blocks, 0)), centres_us=np.zeros(0))
     first = int(np.log(max(1, int(values_us.min()))) / bin_width)
     last = int(np.log(max(1, int(values_us.max()))) / bin_width) + 1
     width = last - first + 1
     counts = np.zeros(blocks * width)
-    for start in range(0, len(values_us), _CHUNK):
-        part = np.maximum(values_us[start : start + _CHUNK], 1).astype(np.float64)
-        part_block = block[start : start + _CHUNK].astype(np.int64)
-        bins = (np.log(part) / bin_width).astype(np.int64) - first
-        counts += np.bincount(part_block * width + bins, minlength=blocks * width)
+    for part in slices(len(values_us)):
+        logs = np.log(np.maximum(values_us[part], 1).astype(np.float64))
+        cells = (logs / bin_width).astype(np.int64) - first
+        cells += block[part].astype(np.int64) * width
+        counts += np.bincount(cells, minlength=blocks * width)
     table = counts.reshape(blocks, width)
     used = np.flatnonzero(table.any(axis=0))
     centres = np.exp((used + first + 0.5) * bin_width)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 Correction = Literal["bh", "holm"]
 
@@ -24,7 +24,9 @@ def p_over_margin(
     distance = math.log(margin / ratio)
     if log_error == 0:
         return 1.0 if distance >= 0 else 0.0
-    return float(stats.t.cdf(distance / log_error, freedom))
+    # Of infinitely many degrees Student's t is the normal distribution, which scipy knows apart.
+    z = distance / log_error
+    return float(special.stdtr(freedom, z) if math.isfinite(freedom) else special.ndtr(z))
 
 
 def adjust(p_values: Sequence[float], correction: Correction) -> list[float]:
@@ -35,10 +37,12 @@ def adjust(p_values: Sequence[float], correction: Correction) -> list[float]:
     """
     if not p_values:
         return []
+    n, order = len(p_values), np.argsort(p_values, kind="stable")
+    ascending = np.asarray(p_values)[order]
     if correction == "bh":
-        return [float(p) for p in stats.false_discovery_control(list(p_values), method="bh")]
-    order = np.argsort(p_values, kind="stable")
-    scaled = np.asarray(p_values)[order] * np.arange(len(p_values), 0, -1)
-    adjusted = np.empty(len(p_values))
-    adjusted[order] = np.minimum(np.maximum.accumulate(scaled), 1)
+        scaled = np.minimum.accumulate((ascending * (n / np.arange(1, n + 1)))[::-1])[::-1]
+    else:
+        scaled = np.maximum.accumulate(ascending * np.arange(n, 0, -1))
+    adjusted = np.empty(n)
+    adjusted[order] = np.minimum(scaled, 1)
     return [float(p) for p in adjusted]

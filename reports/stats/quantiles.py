@@ -7,8 +7,9 @@ statistics, so neither assumes anything about the shape of latencies.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
-from scipy import special, stats
+from scipy import special
 
 from reports.stats.estimate import Estimate, Int64s
 
@@ -44,8 +45,12 @@ def quantile_interval(n: int, p: float, *, confidence: float) -> tuple[int | Non
     return (low if low >= 1 else None), (high if high <= n else None)
 
 
+@lru_cache(1 << 10)
 def _binomial_ppf(q: float, n: int, p: float) -> int:
-    """The least k with P(X <= k) >= q: scipy's `binom.ppf` without its checks, for its speed."""
+    """The least k with P(X <= k) >= q: scipy's `binom.ppf` without its checks, for its speed.
+
+    Both arms of a template ask the same, one after the other.
+    """
     k = math.ceil(special.bdtrik(q, n, p))
     return k - 1 if k > 0 and special.bdtr(k - 1, n, p) >= q else k
 
@@ -55,8 +60,8 @@ def share_interval(k: int, n: int, *, confidence: float) -> tuple[float, float]:
     if n == 0:
         return 0.0, 1.0
     tail = (1 - confidence) / 2
-    low = 0.0 if k == 0 else float(stats.beta.ppf(tail, k, n - k + 1))
-    high = 1.0 if k == n else float(stats.beta.ppf(1 - tail, k + 1, n - k))
+    low = 0.0 if k == 0 else float(special.betaincinv(k, n - k + 1, tail))
+    high = 1.0 if k == n else float(special.betaincinv(k + 1, n - k, 1 - tail))
     return low, high
 
 

@@ -17,7 +17,8 @@ from replay.workload import Workload
 from reports.arms import build_arms
 from reports.errors import split_errors
 from reports.fidelity import measure_fidelity
-from reports.load import MISSING, load
+from reports.load import load
+from reports.samples import MISSING
 from tests.reports.synthetic import Plan, write_both, write_run, write_workload
 
 SMALL = Plan(statements=300, seconds=120)

@@ -19,9 +19,10 @@ from replay.run import Run
 from replay.target.embedded import EmbeddedServer
 from replay.workload import Workload
 from reports.cli import fourstep
-from reports.load import MISSING, load
+from reports.load import load
 from reports.render.table import FORMATS
 from reports.report import write_report
+from reports.samples import MISSING
 from reports.side_by_side import compare_runs
 from reports.table import Cell, Table
 from tests.locusts import replay

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reports.arms import Arm
@@ -21,12 +21,19 @@ def _assert_same(values_us: Int64s, block: np.ndarray[tuple[int], np.dtype[np.in
     counted = count_by_block(values_us, block, BLOCKS, bin_width=WIDTH)
     known = np.log(quantiles_of_rows(weights @ counted.cumulative, counted.centres_us, P))
     order = np.argsort(values_us, kind="stable")
+    sample = values_us[order], block[order]
+    # Its neighbours, of which one lacks a quantile, do not change it.
+    other = np.arange(1, 90), np.arange(89) % 3
     found = resampled_logs(
-        values_us[order], block[order], P, weights=weights.T.astype(np.float32), bin_width=WIDTH
-    )
-    np.testing.assert_allclose(found, known, atol=1e-9)
+        [other, sample, other, sample], [P, P, P[:1], P],
+        weights=weights.T.astype(np.float32), bin_width=WIDTH,
+    )  # fmt: skip
+    for at in (1, 3):
+        np.testing.assert_allclose(found[at], known, atol=1e-9)
+    np.testing.assert_array_equal(found[0][:, :1], found[2])
 
 
+@settings(deadline=None)  # a busy machine is not a slow one
 @given(
     st.lists(st.tuples(st.integers(0, 10**8), st.integers(0, BLOCKS - 1)), min_size=1, max_size=80)
 )
