@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from replay.artefact import read_json
 from replay.errors import ExitCode, UsageError
+from replay.problems import microseconds
 
 ASIDE = "set-aside"
 """Where runs go that were not played to their end, once they are played again."""
@@ -104,8 +105,28 @@ def set_aside(run: Path, out: Path) -> None:
         run.rename(kept / f"{name}.{number}")
 
 
-def rest(seconds: float, *, tell: str) -> None:
-    """Let a target cool down; says so on standard error."""
+def rest(seconds: float, *, before: str) -> None:
+    """Let a target cool down before what comes next; says so on standard error."""
     if seconds > 0:
-        print(f"{tell}: {seconds:g} s of rest", file=sys.stderr, flush=True)
+        print(f"{seconds:g} s of rest before {before}", file=sys.stderr, flush=True)
         time.sleep(seconds)
+
+
+def refuse_options(options: Sequence[str], ours: Sequence[str]) -> None:
+    """Raises UsageError where options for the replay hold one of those that the verb sets itself.
+
+    Locust takes any unmistakable beginning of an option for it.
+    """
+    for said in options:
+        name = said.partition("=")[0]
+        for own in ours:
+            if name == own or (len(name) > 4 and own.startswith(name)):
+                raise UsageError(f"`{own}` is not for you to say here", hint=f"leave out `{said}`")
+
+
+def duration_s(option: str, text: str) -> float:
+    """The seconds of a duration such as `10s`; raises UsageError where it is none."""
+    length_us = microseconds(text)
+    if length_us is None:
+        raise UsageError(f"`{option} {text}` is not a time", hint="write it as 10s or 5min")
+    return length_us / 1e6

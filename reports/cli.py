@@ -19,9 +19,11 @@ import click
 import replay
 from replay.cli import VERBS, filter_of, filter_options, json_option, print_json
 from replay.errors import ExitCode, FourstepError, UsageError, describe
+from replay.interleave import interleave
 from replay.prepare import DIALECTS, MEASURES, TARGETS
 from replay.problems import microseconds
 from replay.store import fetch, written
+from reports.ramp import ramp
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -296,7 +298,7 @@ def demo(out: Path, size: str, seconds: int, redshift_like: bool, as_json: bool)
         print_json({"report": str(page)})
 
 
-for verb in VERBS:
+for verb in (*VERBS, interleave, ramp):
     fourstep.add_command(verb)
 
 
