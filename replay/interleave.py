@@ -6,6 +6,7 @@ both alike, and several runs a side show how much two replays of one system diff
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,7 @@ import click
 from replay.artefact import write_json
 from replay.cli import json_option, print_json
 from replay.errors import ExitCode
-from replay.sequence import duration_s, notes_of, play, refuse_options, rest, set_aside
-from replay.target.target import parse_target
+from replay.sequence import check_options, duration_s, play, played_before, rest, set_aside
 
 NOTES = "interleave.json"
 _OURS = ("--run-dir", "--dry-run", "--master", "--worker")
@@ -51,48 +51,42 @@ def interleave(
     Runs are OUT/baseline/1, 2 … and OUT/candidate/1, 2 …; a run that fails or is stopped ends it.
     The same words again go on from there.
     """
-    refuse_options(options, _OURS)
-    rest_s, hosts = duration_s("--cool-down", cool_down), {"baseline": baseline_host}
-    hosts["candidate"] = host
-    for url in hosts.values():
-        # Before they are noted: a URL with a password in it is refused.
-        if not url.startswith("embedded:"):
-            parse_target(url, statement_timeout_s=1)
-    asked = {"options": list(options), "hosts": hosts, "rounds": rounds}
-    known = notes_of(out / NOTES, asked)
+    hosts, rest_s = (baseline_host, host), duration_s("--cool-down", cool_down)
+    check_options(options, hosts, ours=_OURS)
+    asked = {"options": list(options), "hosts": list(hosts), "rounds": rounds}
+    runs = played_before(out / NOTES, asked, key="runs")
     report = ["fourstep", "report", str(out / "candidate"), "--baseline", str(out / "baseline")]
     document: dict[str, Any] = {
         "schema_version": 1,
         "asked": asked,
-        "ended_by": "done",
-        "runs": known["runs"] if known else [],
+        "ended_by": "unknown",
+        "runs": runs,
         "report": [*report, "-o", str(out / "report")],
     }
-    done = {(run["side"], run["number"]) for run in document["runs"]}
-    exit_code, began = 0, False
-    for side, number in order_of(rounds):
-        if (side, number) in done:
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / NOTES, document)
+    ended_by, exit_code, began = "done", 0, False
+    for place, (side, number) in enumerate(order_of(rounds)):
+        if place < len(runs):
             continue
         if began:
             rest(rest_s, before=f"{side} {number} of {rounds}")
         began, run = True, out / side / str(number)
         set_aside(run, out)
-        out.mkdir(parents=True, exist_ok=True)
-        write_json(out / NOTES, document | {"ended_by": "unknown"})
-        played = play([*options, "--host", hosts[side], "--run-dir", str(run)], captured=True)
-        exit_code = int(ExitCode.INTERRUPTED) if played.stopped else played.exit_code
-        if exit_code:
-            document["ended_by"] = "interrupted" if played.stopped else "failed"
+        url = hosts[side == "candidate"]
+        played = play([*options, "--host", url, "--run-dir", str(run)], captured=True)
+        if played.exit_code or played.stopped:
+            ended_by = "interrupted" if played.stopped else "failed"
+            exit_code = int(ExitCode.INTERRUPTED) if played.stopped else played.exit_code
+            click.echo(f"{ended_by} in {run}; the same words again go on from there", err=True)
             break
-        document["runs"].append({"side": side, "number": number, "run": str(run)})
-        write_json(out / NOTES, document | {"ended_by": "unknown"})
-    if out.is_dir():
+        runs.append({"side": side, "number": number, "run": str(run)})
         write_json(out / NOTES, document)
+    document["ended_by"] = ended_by
+    write_json(out / NOTES, document)
     if as_json:
         print_json(document)
-    elif exit_code:
-        click.echo(f"stopped in {run}; the same words again go on from there", err=True)
-    else:
-        click.echo(" ".join(document["report"]))
+    elif not exit_code:
+        click.echo(shlex.join(document["report"]))
     if exit_code:
         raise SystemExit(exit_code)

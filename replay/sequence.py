@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,37 +72,37 @@ def locustfile() -> Path:
     raise UsageError("the replay locustfile is missing", hint="install fourstep again")
 
 
-def notes_of(path: Path, asked: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What a sequence noted in the file `path`, to go on with; None where none was begun.
+def played_before(notes: Path, asked: Mapping[str, Any], *, key: str) -> list[dict[str, Any]]:
+    """What a sequence has noted under `key` of its file, to go on with; empty for a new one.
 
     Raises:
         UsageError: it was `asked` for something else, or its directory holds something else.
         Unreadable: the notes are damaged.
     """
-    out = path.parent
-    if not path.is_file():
+    out = notes.parent
+    if not notes.is_file():
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise UsageError(f"`{out}` holds something else", hint="name another -o")
-        return None
-    notes = read_json(path, what="sequence of runs")
+        return []
+    known = read_json(notes, what="sequence of runs")
+    done: list[dict[str, Any]] = known[key]
     for name, value in asked.items():
-        if notes.get("asked", {}).get(name) != value:
-            was = notes.get("asked", {}).get(name)
+        was = known["asked"].get(name)
+        if done and was != value:
             raise UsageError(
                 f"`{out}` was begun with other options: {name} was `{was}`, not `{value}`",
                 hint="go on with the same ones, or name another -o",
             )
-    return notes
+    return done
 
 
 def set_aside(run: Path, out: Path) -> None:
-    """Make room for a run at `run`, below `out`: what lies there is kept in `out`/set-aside."""
+    """Make room at `run`, below `out`: what lies there is kept in `out`/set-aside."""
     if run.exists():
         kept = out / ASIDE
         kept.mkdir(parents=True, exist_ok=True)
         name = "-".join(run.relative_to(out).parts)
-        number = next(n for n in range(1, 1_000_000) if not (kept / f"{name}.{n}").exists())
-        run.rename(kept / f"{name}.{number}")
+        run.rename(kept / f"{name}.{len(list(kept.glob(f'{name}.*'))) + 1}")
 
 
 def rest(seconds: float, *, before: str) -> None:
@@ -112,16 +112,22 @@ def rest(seconds: float, *, before: str) -> None:
         time.sleep(seconds)
 
 
-def refuse_options(options: Sequence[str], ours: Sequence[str]) -> None:
-    """Raises UsageError where options for the replay hold one of those that the verb sets itself.
+def check_options(options: Sequence[str], hosts: Iterable[str], *, ours: Sequence[str]) -> None:
+    """Before a sequence notes what it was asked for.
 
-    Locust takes any unmistakable beginning of an option for it.
+    Raises:
+        UsageError: an option is one that the verb sets itself, or a URL holds a password.
+        Unreachable: a host's name cannot be resolved.
     """
+    from replay.target.target import parse_target
+
     for said in options:
-        name = said.partition("=")[0]
-        for own in ours:
-            if name == own or (len(name) > 4 and own.startswith(name)):
-                raise UsageError(f"`{own}` is not for you to say here", hint=f"leave out `{said}`")
+        name = said.partition("=")[0] if said.startswith("--") else said[:2]
+        if name in ours:
+            raise UsageError(f"`{name}` is set for each run", hint=f"leave out `{said}`")
+    for url in hosts:
+        if not url.startswith("embedded:"):
+            parse_target(url, statement_timeout_s=1)
 
 
 def duration_s(option: str, text: str) -> float:

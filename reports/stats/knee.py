@@ -86,12 +86,10 @@ def next_scale(levels: Sequence[Level], *, low: float, high: float) -> float | N
     """Where to look next: doubling from `low` until one breaks, then the middle of the bracket.
 
     An undecided level counts as broken where its point is beyond the limit. None when `high`
-    holds, `low` does not, the bracket is within 15 %, or a level was invalid.
+    holds, `low` does not, or the bracket is within 15 %.
     """
     if not levels:
         return low
-    if any(level.outcome == "invalid" for level in levels):
-        return None
     broken = [level.scale for level in levels if _breaks(level)]
     worst = min(broken, default=None)
     held = [level.scale for level in levels if worst is None or level.scale < worst]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 
-from tests.bench import judged, logs, plans, replays
+from tests.bench import judged, knee, logs, plans, replays
 from tests.bench.ground import Ground
 
 SECTIONS = {
@@ -24,6 +24,7 @@ SECTIONS = {
     "plan": plans.plan,
     "timetable": plans.timetable,
     "report": judged.report,
+    "knee": knee.knee,
 }
 
 
