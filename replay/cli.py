@@ -150,8 +150,8 @@ def run(options: tuple[str, ...], as_json: bool) -> None:
     The run's directory is printed last.
     """
     played = play(options, captured=as_json)
-    if played.place:
-        document = fetch(played.place) / "run.json"
+    if played.printed:
+        document = fetch(played.printed.splitlines()[-1]) / "run.json"
         click.echo(document.read_text(encoding="utf-8"), nl=False)
     if played.exit_code:
         raise SystemExit(played.exit_code)

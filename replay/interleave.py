@@ -13,10 +13,9 @@ from typing import Any
 
 import click
 
+from replay import sequence
 from replay.artefact import write_json
 from replay.cli import json_option, print_json
-from replay.errors import ExitCode
-from replay.sequence import check_options, duration_s, play, played_before, rest, set_aside
 
 NOTES = "interleave.json"
 _OURS = ("--run-dir", "--dry-run", "--master", "--worker")
@@ -51,10 +50,10 @@ def interleave(
     Runs are OUT/baseline/1, 2 … and OUT/candidate/1, 2 …; a run that fails or is stopped ends it.
     The same words again go on from there.
     """
-    hosts, rest_s = (baseline_host, host), duration_s("--cool-down", cool_down)
-    check_options(options, hosts, ours=_OURS)
+    hosts, rest_s = (baseline_host, host), sequence.duration_s("--cool-down", cool_down, zero=True)
+    sequence.check_options(options, hosts, ours=_OURS)
     asked = {"options": list(options), "hosts": list(hosts), "rounds": rounds}
-    runs = played_before(out / NOTES, asked, key="runs")
+    runs = sequence.played_before(out / NOTES, asked, key="runs")
     report = ["fourstep", "report", str(out / "candidate"), "--baseline", str(out / "baseline")]
     document: dict[str, Any] = {
         "schema_version": 1,
@@ -65,24 +64,20 @@ def interleave(
     }
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / NOTES, document)
-    ended_by, exit_code, began = "done", 0, False
-    for place, (side, number) in enumerate(order_of(rounds)):
-        if place < len(runs):
-            continue
-        if began:
-            rest(rest_s, before=f"{side} {number} of {rounds}")
-        began, run = True, out / side / str(number)
-        set_aside(run, out)
-        url = hosts[side == "candidate"]
-        played = play([*options, "--host", url, "--run-dir", str(run)], captured=True)
-        if played.exit_code or played.stopped:
-            ended_by = "interrupted" if played.stopped else "failed"
-            exit_code = int(ExitCode.INTERRUPTED) if played.stopped else played.exit_code
-            click.echo(f"{ended_by} in {run}; the same words again go on from there", err=True)
+    exit_code = 0
+    for side, number in list(order_of(rounds))[len(runs) :]:
+        if runs:
+            sequence.rest(rest_s, before=f"{side} {number} of {rounds}")
+        run, url = out / side / str(number), hosts[side == "candidate"]
+        sequence.set_aside(run, out)
+        command = [*options, "--host", url, "--run-dir", str(run)]
+        exit_code = sequence.play(command, captured=True).exit_code
+        if exit_code:
+            click.echo(f"stopped in {run}; the same words again go on from there", err=True)
             break
         runs.append({"side": side, "number": number, "run": str(run)})
         write_json(out / NOTES, document)
-    document["ended_by"] = ended_by
+    document["ended_by"] = sequence.ended_by(exit_code)
     write_json(out / NOTES, document)
     if as_json:
         print_json(document)

@@ -22,17 +22,18 @@ ASIDE = "set-aside"
 
 
 class Played(NamedTuple):
-    """How one run ended, and what it printed where that was caught."""
+    """How one run ended: 130 also where it ended well and somebody wished an end meanwhile.
+
+    What it printed, where that was caught, ends with the place of the run.
+    """
 
     exit_code: int
     printed: str = ""
-    stopped: bool = False
-    """Whether somebody wished an end meanwhile: nothing more should be begun."""
 
-    @property
-    def place(self) -> str | None:
-        """The run's directory or prefix, which it prints last."""
-        return self.printed.splitlines()[-1] if self.printed else None
+
+def ended_by(exit_code: int) -> str:
+    """The word for a sequence that ended after a run with this exit code."""
+    return {0: "done", int(ExitCode.INTERRUPTED): "interrupted"}.get(exit_code, "failed")
 
 
 def play(options: Sequence[str], *, captured: bool = False) -> Played:
@@ -52,8 +53,7 @@ def play(options: Sequence[str], *, captured: bool = False) -> Played:
         printed, _ = child.communicate()
     finally:
         signal.signal(signal.SIGINT, before)
-    stopped = bool(asked) or child.returncode == ExitCode.INTERRUPTED
-    return Played(child.returncode, printed or "", stopped)
+    return Played(child.returncode or (ExitCode.INTERRUPTED if asked else 0), printed or "")
 
 
 def locustfile() -> Path:
@@ -107,9 +107,8 @@ def set_aside(run: Path, out: Path) -> None:
 
 def rest(seconds: float, *, before: str) -> None:
     """Let a target cool down before what comes next; says so on standard error."""
-    if seconds > 0:
-        print(f"{seconds:g} s of rest before {before}", file=sys.stderr, flush=True)
-        time.sleep(seconds)
+    print(f"{seconds:g} s of rest before {before}", file=sys.stderr, flush=True)
+    time.sleep(seconds)
 
 
 def check_options(options: Sequence[str], hosts: Iterable[str], *, ours: Sequence[str]) -> None:
@@ -130,9 +129,9 @@ def check_options(options: Sequence[str], hosts: Iterable[str], *, ours: Sequenc
             parse_target(url, statement_timeout_s=1)
 
 
-def duration_s(option: str, text: str) -> float:
-    """The seconds of a duration such as `10s`; raises UsageError where it is none."""
+def duration_s(option: str, text: str, *, zero: bool = False) -> float:
+    """The seconds of a duration such as `10s`; raises UsageError where it is none, or wrongly 0."""
     length_us = microseconds(text)
-    if length_us is None:
-        raise UsageError(f"`{option} {text}` is not a time", hint="write it as 10s or 5min")
+    if length_us is None or not (length_us or zero):
+        raise UsageError(f"`{option} {text}` is not a time", hint="write it as 10s or 15min")
     return length_us / 1e6

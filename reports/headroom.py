@@ -50,7 +50,8 @@ def _headroom(verdict: str, knee: Knee, steps: Sequence[Mapping[str, Any]], load
     at = {step["scale"]: step for step in steps}
     low, high = (None if end is None else scale(end) for end in (knee.low, knee.high))
     if verdict == "KNEE":
-        said = f"survives {scale(knee.value or knee.low or 0)} [{low}, {high}] of {load}"
+        point = scale(knee.value or knee.low or 0)
+        said = f"survives {point} [{(low or '').rstrip('×')}, {(high or '').rstrip('×')}] of {load}"
         said += f"; at {high}: {at[knee.high]['reason']}"
     elif verdict == "BREAKS":
         said = f"breaks at {high} of {load}, and nothing below it passed: {at[knee.high]['reason']}"

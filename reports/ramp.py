@@ -17,10 +17,10 @@ import click
 import numpy as np
 import pyarrow.compute as pc
 
+from replay import sequence
 from replay.artefact import read_json, write_json, write_text
 from replay.cli import json_option, print_json
 from replay.errors import ExitCode, UsageError
-from replay.sequence import check_options, duration_s, play, played_before, rest, set_aside
 from replay.store import fetch
 from replay.workload import Workload
 from reports.gates import Gates, load_gates
@@ -86,17 +86,15 @@ class Ramp:
 
         place = self.out / "steps" / str(number)
         run = place / "run"
-        set_aside(place, self.out)
+        sequence.set_aside(place, self.out)
         place.mkdir(parents=True)
         until = (self.since + timedelta(seconds=seconds)).isoformat()
         options = [*self.options, "--to", until, "--scale", f"{scale:g}", "--run-dir", str(run)]
-        played = play(options, captured=True)
-        if played.stopped:
-            return int(ExitCode.INTERRUPTED)
+        exit_code = sequence.play(options, captured=True).exit_code
         # A run that is INVALID by itself is judged, and then says why.
-        judged = played.exit_code in (ExitCode.DONE, ExitCode.UNDECIDED)
+        judged = exit_code in (ExitCode.DONE, ExitCode.UNDECIDED)
         if not (judged and (run / "run.json").is_file()):
-            return played.exit_code or int(ExitCode.UNDECIDED)
+            return exit_code or int(ExitCode.UNDECIDED)
         first = self.out / "steps" / "1" / "run" if any(g.relative for g in rules.gates) else None
         verdict = write_report(
             run,
@@ -114,27 +112,27 @@ def climb(ramp: Ramp, asked: Mapping[str, Any], *, rest_s: float) -> tuple[dict[
 
     What was played is kept whatever happens, and not played again.
     """
-    rules, steps = load_gates(ramp.gates), played_before(ramp.out / NOTES, asked, key="steps")
+    rules, steps = (
+        load_gates(ramp.gates),
+        sequence.played_before(ramp.out / NOTES, asked, key="steps"),
+    )
     ramp.out.mkdir(parents=True, exist_ok=True)
-    ended_by, exit_code, began = "done", 0, False
+    exit_code = 0
     try:
         while (scale := ramp.next_scale(steps)) is not None:
             write_json(ramp.out / NOTES, conclude(steps, asked, ended_by="unknown"))
             number, seconds = len(steps) + 1, ramp.seconds_of(steps, scale, rules)
-            if began:
-                rest(rest_s, before=f"step {number}")
-            began = True
+            if steps:
+                sequence.rest(rest_s, before=f"step {number}")
             print(f"step {number}: {scale:g}× for {seconds:.0f} s", file=sys.stderr, flush=True)
             step = ramp.play_step(number, scale, rules, seconds)
             if isinstance(step, int):
-                ended_by, exit_code = "failed", step
+                exit_code = step
                 break
             steps.append(step)
     except KeyboardInterrupt:
         exit_code = int(ExitCode.INTERRUPTED)
-    if exit_code == ExitCode.INTERRUPTED:
-        ended_by = "interrupted"
-    return conclude(steps, asked, ended_by=ended_by), exit_code
+    return conclude(steps, asked, ended_by=sequence.ended_by(exit_code)), exit_code
 
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
@@ -147,7 +145,7 @@ def climb(ramp: Ramp, asked: Mapping[str, Any], *, rest_s: float) -> tuple[dict[
 @click.option("--cool-down", metavar="TIME", default="10s", show_default=True)
 @click.option("--gates", type=click.Path(path_type=Path), help="TOML [default: a ramp's own]")
 @click.option("--baseline", help="run for gates on a ratio [default: the first step]")
-@click.option("--config", type=click.Path(path_type=Path), help="fourstep.toml with [cost]")
+@click.option("--config", type=click.Path(path_type=Path), help="[default: fourstep.toml, if any]")
 @click.option("-o", "--output", "out", type=click.Path(path_type=Path), required=True)
 @json_option
 def ramp(
@@ -168,7 +166,7 @@ def ramp(
 
     Takes every other option of `run`, for all steps alike. The same words again go on from there.
     """
-    check_options(options, [host], ours=_OURS)
+    sequence.check_options(options, [host], ours=_OURS)
     if scales and bisect:
         raise UsageError("`--scales` and `--bisect` are two ways to climb", hint="leave one out")
     chosen = (
@@ -187,10 +185,10 @@ def ramp(
         since=since,
         length_s=(last - since).total_seconds() + 1e-6,
         statements=len(started),
-        step_s=duration_s("--step-time", step_time) if step_time else None,
+        step_s=sequence.duration_s("--step-time", step_time) if step_time else None,
         gates=gates or Path(str(importlib.resources.files("reports") / "ramp.toml")),
         baseline=fetch(baseline) if baseline else None,
-        config=config,
+        config=config or next(Path().glob("fourstep.toml"), None),
     )
     asked = {
         "options": [*options, "--host", host],
@@ -202,7 +200,9 @@ def ramp(
         "gates": "the ramp's own" if gates is None else str(gates),
         "baseline": baseline,
     }
-    document, exit_code = climb(plan, asked, rest_s=duration_s("--cool-down", cool_down))
+    document, exit_code = climb(
+        plan, asked, rest_s=sequence.duration_s("--cool-down", cool_down, zero=True)
+    )
     if document["steps"]:
         show(document, out, as_json=as_json)
     if document["verdict"] in ("INVALID", "INCONCLUSIVE"):

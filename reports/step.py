@@ -9,7 +9,7 @@ from reports.gates import Gate
 from reports.judge.latency import floor_of
 from reports.judge.result import GateResult, Outcome
 from reports.judge.throughput import FLOOR
-from reports.metrics import METRICS, Metric
+from reports.metrics import Metric
 from reports.stats.knee import Level, log_over
 from reports.verdict import Answer, Verdict
 
@@ -23,8 +23,9 @@ def step_of(verdict: Verdict, run: Mapping[str, Any]) -> dict[str, Any]:
     failed for this tool's own lag.
     """
     document = verdict.document
-    broken = [r for r in verdict.gates if r.id.startswith("validity.") and _invalid(r)]
-    gates = [r for r in verdict.gates if r.blocking and not r.id.startswith("validity.")]
+    checks = [r for r in verdict.gates if r.id.startswith("validity.")]
+    broken = [r for r in checks if r.verdict is Outcome.INVALID]
+    gates = [r for r in verdict.gates if r.blocking and r not in checks]
     known = [(over, r) for r in gates if (over := _over(r)) is not None]
     over, worst = max(known, key=lambda pair: pair[0], default=(None, None))
     ledger, cost = document["ledger"], document["cost"]
@@ -39,18 +40,16 @@ def step_of(verdict: Verdict, run: Mapping[str, Any]) -> dict[str, Any]:
         "answered_per_s": headline["throughput"]["candidate"],
         "p95_us": headline["p95"]["candidate"],
         "pressure": over,
-        "gate": None
-        if worst is None
-        else {
+        "gate": worst and {
             "id": worst.id, "unit": worst.unit, "observed": worst.observed, "limit": worst.limit,
-            "interval": None if worst.interval is None else list(worst.interval),
+            "interval": worst.interval and list(worst.interval),
         },
         "cost": {
             "run": cost["run"].get("usd"),
             "per_1000": cost["run"].get("per_1000"),
             "monthly": cost["monthly"]["candidate"],
         },
-        "needed": needed(gates, asked=asked),
+        "needed": _needed(gates, asked),
         "near_ceiling": (run.get("calibration") or {}).get("warnings", []),
     }  # fmt: skip
 
@@ -60,34 +59,16 @@ def level_of(step: Mapping[str, Any]) -> Level:
     return Level(scale=step["scale"], outcome=step["outcome"], pressure=step["pressure"])
 
 
-def needed(results: Sequence[GateResult], *, asked: int) -> int:
-    """Statements to ask so that each gate decides, reckoned from this step's own `asked`."""
-    wanted = [
-        max(r.needed_n or 0, r.floor or 0) * asked / r.n
-        for r in results
-        if r.n and (r.needed_n or r.floor)
-    ]
-    return round(max(wanted, default=0))
-
-
 def floor_of_gates(gates: Sequence[Gate]) -> int:
-    """Statements below which one of the gates cannot decide; before anything was measured.
-
-    Of a share, 3.7 / limit: with one-sided 95 % no failure at all in 3 / limit would just pass.
-    """
-    floors = [0]
-    for gate in gates:
-        if gate.metric in (Metric.LATENCY_RESPONSE, Metric.LATENCY_SERVICE):
-            floors.append(floor_of(gate))
-        elif gate.metric is Metric.THROUGHPUT:
-            floors.append(gate.min_samples or FLOOR)
-        elif METRICS[gate.metric].unit == "share" and gate.limit > 0:
-            floors.append(round(3.7 / gate.limit))
-    return max(floors)
+    """Statements below which one of the gates cannot decide, before anything was measured."""
+    timed = (Metric.LATENCY_RESPONSE, Metric.LATENCY_SERVICE)
+    return max(floor_of(g) if g.metric in timed else g.min_samples or FLOOR for g in gates)
 
 
-def _invalid(result: GateResult) -> bool:
-    return result.verdict is Outcome.INVALID
+def _needed(results: Sequence[GateResult], asked: int) -> int:
+    """Statements to ask so that each gate decides, reckoned from this step's `asked`."""
+    wanted = (max(r.needed_n or 0, r.floor or 0) * asked / r.n for r in results if r.n)
+    return round(max(wanted, default=0))
 
 
 def _over(result: GateResult) -> float | None:

@@ -18,10 +18,7 @@ def draw_knee(document: Mapping[str, Any], *, title: str) -> Figure:
     """The figure from the content of ramp.json; a form of marker for each outcome."""
     steps = sorted(document["steps"], key=lambda step: float(step["scale"]))
     knee, scales = document["knee"], [step["scale"] for step in steps]
-    subtitle = (
-        "over the scale; dashed: asked for; circle: passed, cross: failed, diamond: undecided, "
-        "square: INVALID; shaded: between the last that passed and the first that failed"
-    )
+    subtitle = "over the scale; dashed: asked for; circle: pass, cross: fail, hollow: neither"
     with style.style():
         figure = style.new_figure(height=4.6, title=fmt.excerpt(title, 90), subtitle=subtitle)
         above, below = figure.subplots(2, sharex=True)

@@ -40,21 +40,13 @@ def step_rows(document: Document) -> list[list[str]]:
 
 
 def ramp_text(document: Document, *, page: Path) -> str:
-    """The table of steps, the headroom, the verdict and where the page lies."""
+    """The table of steps, the heaviest where there is room for some; headroom, verdict, page."""
     words = textwrap.wrap(document["headroom"], _WIDTH, max_lines=8, placeholder=" …")
-    rows = step_rows(document)
-    room = _MOST_LINES - len(words) - 3
-    shown = rows if len(rows) <= room else rows[-(room - 1) :]
-    lines = [line.plain.rstrip() for line in align([list(HEAD), *shown], right=(0, 1, 2, 3))]
-    if len(shown) < len(rows):
-        lines.append(f"  and {len(rows) - len(shown)} lighter ones in the page")
     if document["ended_by"] != "done":
         words.append(f"{document['ended_by']}; the same words again go on from there")
-    return "\n".join([*lines[: _MOST_LINES - len(words) - 1], *words, _last(document, page)]) + "\n"
-
-
-def _last(document: Document, page: Path) -> str:
-    return f"{document['verdict']}  page: {page}"
+    rows = step_rows(document)[-(_MOST_LINES - len(words) - 2) :]
+    lines = [line.plain.rstrip() for line in align([list(HEAD), *rows], right=(0, 1, 2, 3))]
+    return "\n".join([*lines, *words, f"{document['verdict']}  page: {page}"]) + "\n"
 
 
 def ramp_page(document: Document, chart: str) -> str:

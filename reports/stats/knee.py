@@ -54,31 +54,21 @@ def find_knee(levels: Sequence[Level]) -> Knee:
     That point is interpolated, straight in logarithms of load and pressure, over the levels of
     the bracket, undecided ones too, made monotone by a running maximum.
     """
-    failed = [level.scale for level in levels if level.outcome == "fail"]
-    high = min(failed, default=None)
-    passed = [
-        level.scale
-        for level in levels
-        if level.outcome == "pass" and (high is None or level.scale < high)
-    ]
-    low = max(passed, default=None)
+    high = min((each.scale for each in levels if each.outcome == "fail"), default=None)
+    passed = (each.scale for each in levels if each.outcome == "pass")
+    low = max((scale for scale in passed if high is None or scale < high), default=None)
     value = None
     if low is not None and high is not None:
         inside = sorted(
-            (level.scale, level.pressure)
-            for level in levels
-            if low <= level.scale <= high and level.pressure is not None
-            and level.outcome != "invalid"
-        )  # fmt: skip
-        # A level's outcome outweighs what its points say.
-        ends = {low: (-MOST, -1e-9), high: (1e-9, MOST)}
-        logs = [math.log(scale) for scale, _ in inside]
-        pressures = [float(np.clip(p, *ends.get(scale, (-MOST, MOST)))) for scale, p in inside]
-        if len(inside) >= 2 and pressures[0] < 0 < pressures[-1]:
-            rising = np.maximum.accumulate(pressures)
+            (math.log(each.scale), each.pressure)
+            for each in levels
+            if low <= each.scale <= high and each.pressure is not None
+        )
+        rising = np.maximum.accumulate([pressure for _, pressure in inside] or [0.0])
+        if rising[0] <= 0 < rising[-1]:
             at = int(np.argmax(rising > 0))
-            share = -rising[at - 1] / (rising[at] - rising[at - 1])
-            value = math.exp(logs[at - 1] + float(share) * (logs[at] - logs[at - 1]))
+            pair = slice(at - 1, at + 1)
+            value = math.exp(np.interp(0.0, rising[pair], [log for log, _ in inside[pair]]))
     return Knee(low=low, high=high, value=value)
 
 
@@ -90,17 +80,13 @@ def next_scale(levels: Sequence[Level], *, low: float, high: float) -> float | N
     """
     if not levels:
         return low
-    broken = [level.scale for level in levels if _breaks(level)]
+    broken = [
+        each.scale
+        for each in levels
+        if each.outcome == "fail" or (each.outcome == "undecided" and (each.pressure or 0) > 0)
+    ]
     worst = min(broken, default=None)
-    held = [level.scale for level in levels if worst is None or level.scale < worst]
+    best = max((each.scale for each in levels if not worst or each.scale < worst), default=None)
     if worst is None:
-        best = max(held)
-        return None if best >= high else min(2 * best, high)
-    if not held or worst / max(held) <= WITHIN:
-        return None
-    return round(math.sqrt(max(held) * worst), 3)
-
-
-def _breaks(level: Level) -> bool:
-    undecided = level.outcome == "undecided" and (level.pressure or 0) > 0
-    return level.outcome == "fail" or undecided
+        return None if best is None or best >= high else min(2 * best, high)
+    return None if best is None or worst / best <= WITHIN else round(math.sqrt(best * worst), 3)

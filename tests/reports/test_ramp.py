@@ -130,7 +130,7 @@ def test_the_ceiling_of_the_harness_is_not_a_knee(workload: Path) -> None:
 @pytest.mark.parametrize(
     ("steps", "verdict", "words"),
     [
-        ([step(1, "pass"), step(2, "fail")], "KNEE", "survives 1.41× [1×, 2×] of the load"),
+        ([step(1, "pass"), step(2, "fail")], "KNEE", "survives 1.41× [1, 2] of the load"),
         ([step(1, "pass"), step(3, "pass")], "SURVIVES", "survives 3× of the load"),
         ([step(1, "fail")], "BREAKS", "breaks at 1× of the load"),
         ([step(1, "pass"), step(2, "invalid")], "SURVIVES", "INVALID beyond: at 2× why it is"),
