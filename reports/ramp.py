@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from replay import sequence
-from replay.artefact import read_json, write_json, write_text
+from replay.artefact import read_json, sha256_of, write_json, write_text
 from replay.cli import json_option, print_json
 from replay.errors import ExitCode, UsageError
 from replay.store import fetch
@@ -112,12 +112,9 @@ def climb(ramp: Ramp, asked: Mapping[str, Any], *, rest_s: float) -> tuple[dict[
 
     What was played is kept whatever happens, and not played again.
     """
-    rules, steps = (
-        load_gates(ramp.gates),
-        sequence.played_before(ramp.out / NOTES, asked, key="steps"),
-    )
+    rules, exit_code = load_gates(ramp.gates), 0
+    steps = sequence.played_before(ramp.out / NOTES, asked, key="steps")
     ramp.out.mkdir(parents=True, exist_ok=True)
-    exit_code = 0
     try:
         while (scale := ramp.next_scale(steps)) is not None:
             write_json(ramp.out / NOTES, conclude(steps, asked, ended_by="unknown"))
@@ -198,6 +195,7 @@ def ramp(
         "bisect": plan.bisect,
         "step_time": step_time,
         "gates": "the ramp's own" if gates is None else str(gates),
+        "gates_sha256": sha256_of(plan.gates),
         "baseline": baseline,
     }
     document, exit_code = climb(

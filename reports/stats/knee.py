@@ -62,7 +62,8 @@ def find_knee(levels: Sequence[Level]) -> Knee:
         inside = sorted(
             (math.log(each.scale), each.pressure)
             for each in levels
-            if low <= each.scale <= high and each.pressure is not None
+            if low <= each.scale <= high and each.outcome != "invalid"
+            if each.pressure is not None
         )
         rising = np.maximum.accumulate([pressure for _, pressure in inside] or [0.0])
         if rising[0] <= 0 < rising[-1]:

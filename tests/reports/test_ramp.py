@@ -24,7 +24,10 @@ from reports.gates import load_gates
 from reports.headroom import conclude
 from reports.ramp import scales_of
 from reports.render.ramp import ramp_page, ramp_text
-from reports.step import floor_of_gates
+from reports.report import write_report
+from reports.stats.knee import log_over
+from reports.step import floor_of_gates, step_of
+from tests.reports.synthetic import Plan, write_both
 from tests.slots import serve_slots
 
 GATES = """
@@ -35,6 +38,12 @@ metric = "latency.response"
 stat = "p50"
 max = "700ms"
 min_samples = 20
+"""
+ERRORS = """
+[[gate]]
+id = "errors"
+metric = "errors.new"
+max = 0
 """
 ASKED = {
     "window": ["2024-06-11T09:00:00+00:00", "2024-06-11T10:00:00+00:00"],
@@ -125,6 +134,35 @@ def test_the_ceiling_of_the_harness_is_not_a_knee(workload: Path) -> None:
     assert "INVALID beyond: at 1× " in words
     assert "not a knee of 2.0" in words
     assert words.split("INVALID page:")[1:] != []
+
+
+@pytest.mark.parametrize(
+    ("plan", "limit", "outcome"),
+    [
+        (Plan(), "1h", "pass"),
+        (Plan(), "1us", "fail"),
+        # What fails in a run that cannot be trusted fails for whatever reason.
+        (Plan(lag_us=900_000, new_errors=50), "1us", "invalid"),
+    ],
+    ids=["pass", "fail", "invalid"],
+)
+def test_a_step_is_what_its_gates_say_unless_its_run_is_not_valid(
+    plan: Plan, limit: str, outcome: str, tmp_path: Path
+) -> None:
+    run = write_both(tmp_path, plan)
+    gates = tmp_path / "gates.toml"
+    gates.write_text(GATES.replace("700ms", limit) + ERRORS)
+    verdict = write_report(run, gates=gates, out=tmp_path / "report")
+    warned = {"calibration": {"warnings": ["9,000 statements/s a worker"]}}
+    found = step_of(verdict, json.loads((run / "run.json").read_text()) | warned)
+    assert found["outcome"] == outcome
+    assert found["near_ceiling"] == ["9,000 statements/s a worker"]
+    judged = {gate.id: gate for gate in verdict.gates}
+    p50, worst = judged["p50"], judged[found["gate"]["id"]]
+    limited = {gate.id: log_over(gate.observed or 0, gate.limit or 0) for gate in (p50, worst)}
+    assert found["pressure"] == pytest.approx(max(limited.values()))
+    ledger = verdict.document["ledger"]
+    assert found["asked_per_s"] == pytest.approx(ledger["planned"] / plan.seconds, rel=0.01)
 
 
 @pytest.mark.parametrize(
