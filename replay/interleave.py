@@ -54,13 +54,13 @@ def interleave(
     sequence.check_options(options, hosts, ours=_OURS)
     asked = {"options": list(options), "hosts": list(hosts), "rounds": rounds}
     runs = sequence.played_before(out / NOTES, asked, key="runs")
-    report = ["fourstep", "report", str(out / "candidate"), "--baseline", str(out / "baseline")]
+    places = (out / "candidate", "--baseline", out / "baseline", "-o", out / "report")
     document: dict[str, Any] = {
         "schema_version": 1,
         "asked": asked,
         "ended_by": "unknown",
         "runs": runs,
-        "report": [*report, "-o", str(out / "report")],
+        "report": ["fourstep", "report", *map(str, places)],
     }
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / NOTES, document)

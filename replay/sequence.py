@@ -63,10 +63,8 @@ def locustfile() -> Path:
         UsageError: neither is there.
     """
     package = Path(__file__).parent
-    for path in (
-        package.parent / "locustfiles" / "replay.py",
-        package / "locustfiles" / "replay.py",
-    ):
+    for parent in (package.parent, package):
+        path = parent / "locustfiles" / "replay.py"
         if path.is_file():
             return path
     raise UsageError("the replay locustfile is missing", hint="install fourstep again")
@@ -89,10 +87,8 @@ def played_before(notes: Path, asked: Mapping[str, Any], *, key: str) -> list[di
     for name, value in asked.items():
         was = known["asked"].get(name)
         if done and was != value:
-            raise UsageError(
-                f"`{out}` was begun with other options: {name} was `{was}`, not `{value}`",
-                hint="go on with the same ones, or name another -o",
-            )
+            why = f"`{out}` was begun with other options: {name} was `{was}`, not `{value}`"
+            raise UsageError(why, hint="go on with the same ones, or name another -o")
     return done
 
 

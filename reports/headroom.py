@@ -60,12 +60,9 @@ def _headroom(verdict: str, knee: Knee, steps: Sequence[Mapping[str, Any]], load
     else:
         said = f"nothing can be said of {load}"
     for step in steps:
-        if step["outcome"] == "invalid":
-            said += f"; INVALID beyond: at {scale(step['scale'])} {step['reason']}; {_CEILING}"
-        elif step["near_ceiling"]:
-            said += (
-                f"; INVALID beyond {scale(step['scale'])}: {step['near_ceiling'][0]}; {_CEILING}"
-            )
+        ceiling = [step["reason"]] if step["outcome"] == "invalid" else step["near_ceiling"]
+        if ceiling:
+            said += f"; INVALID beyond: at {scale(step['scale'])} {ceiling[0]}; {_CEILING}"
     undecided = [step for step in steps if step["outcome"] == "undecided"]
     if undecided:
         scales = ", ".join(scale(step["scale"]) for step in undecided)

@@ -23,6 +23,7 @@ from replay.cli import json_option, print_json
 from replay.errors import ExitCode, UsageError
 from replay.store import fetch
 from replay.workload import Workload
+from reports.cost.section import read_section
 from reports.gates import Gates, load_gates
 from reports.headroom import conclude
 from reports.stats.knee import next_scale
@@ -57,8 +58,14 @@ class Ramp:
     statements: int
     step_s: float | None
     gates: Path
+    rules: Gates
     baseline: Path | None
     config: Path | None
+
+    @property
+    def relative(self) -> bool:
+        """Whether a gate compares with a baseline."""
+        return any(gate.relative for gate in self.rules.gates)
 
     def next_scale(self, steps: Sequence[Step]) -> float | None:
         """The next step's; None where the ramp has ended."""
@@ -69,18 +76,18 @@ class Ramp:
         ended = len(steps) == len(self.scales) or any(s["outcome"] == "fail" for s in steps)
         return None if ended else self.scales[len(steps)]
 
-    def seconds_of(self, steps: Sequence[Step], scale: float, rules: Gates) -> float:
+    def seconds_of(self, steps: Sequence[Step], scale: float) -> float:
         """Of the next step: what gates need, by their floors and what the steps before found.
 
         Where a gate compares with the first step, all are as long as that: the same statements.
         """
-        if steps and self.baseline is None and any(gate.relative for gate in rules.gates):
+        if steps and self.baseline is None and self.relative:
             return float(steps[0]["seconds"])
-        wanted = max([floor_of_gates(rules.gates), *(step["needed"] for step in steps)])
+        wanted = max([floor_of_gates(self.rules.gates), *(step["needed"] for step in steps)])
         reckoned_s = _SPARE * wanted * self.length_s / (self.statements * scale)
         return min(self.step_s or min(max(reckoned_s, _LEAST_S), _MOST_S), self.length_s)
 
-    def play_step(self, number: int, scale: float, rules: Gates, seconds: float) -> Step | int:
+    def play_step(self, number: int, scale: float, seconds: float) -> Step | int:
         """One step played and judged, or the exit code of a run that tells nothing."""
         from reports.report import write_report
 
@@ -95,7 +102,7 @@ class Ramp:
         judged = exit_code in (ExitCode.DONE, ExitCode.UNDECIDED)
         if not (judged and (run / "run.json").is_file()):
             return exit_code or int(ExitCode.UNDECIDED)
-        first = self.out / "steps" / "1" / "run" if any(g.relative for g in rules.gates) else None
+        first = self.out / "steps" / "1" / "run" if self.relative else None
         verdict = write_report(
             run,
             baseline=self.baseline or first,
@@ -112,17 +119,17 @@ def climb(ramp: Ramp, asked: Mapping[str, Any], *, rest_s: float) -> tuple[dict[
 
     What was played is kept whatever happens, and not played again.
     """
-    rules, exit_code = load_gates(ramp.gates), 0
+    exit_code = 0
     steps = sequence.played_before(ramp.out / NOTES, asked, key="steps")
     ramp.out.mkdir(parents=True, exist_ok=True)
     try:
         while (scale := ramp.next_scale(steps)) is not None:
             write_json(ramp.out / NOTES, conclude(steps, asked, ended_by="unknown"))
-            number, seconds = len(steps) + 1, ramp.seconds_of(steps, scale, rules)
+            number, seconds = len(steps) + 1, ramp.seconds_of(steps, scale)
             if steps:
                 sequence.rest(rest_s, before=f"step {number}")
             print(f"step {number}: {scale:g}× for {seconds:.0f} s", file=sys.stderr, flush=True)
-            step = ramp.play_step(number, scale, rules, seconds)
+            step = ramp.play_step(number, scale, seconds)
             if isinstance(step, int):
                 exit_code = step
                 break
@@ -174,6 +181,9 @@ def ramp(
     since, last = pc.min(started).as_py(), pc.max(started).as_py()
     if since == last:
         raise UsageError(f"`{workload}` holds no stretch of time to replay more of")
+    judged_by = gates or Path(str(importlib.resources.files("reports") / "ramp.toml"))
+    config = config or next(Path().glob("fourstep.toml"), None)
+    read_section(config)  # Rather now than after the first step.
     plan = Ramp(
         out=out,
         options=(*options, "--host", host, "--workload", str(source.path)),
@@ -183,9 +193,10 @@ def ramp(
         length_s=(last - since).total_seconds() + 1e-6,
         statements=len(started),
         step_s=sequence.duration_s("--step-time", step_time) if step_time else None,
-        gates=gates or Path(str(importlib.resources.files("reports") / "ramp.toml")),
+        gates=judged_by,
+        rules=load_gates(judged_by),
         baseline=fetch(baseline) if baseline else None,
-        config=config or next(Path().glob("fourstep.toml"), None),
+        config=config,
     )
     asked = {
         "options": [*options, "--host", host],
@@ -195,7 +206,7 @@ def ramp(
         "bisect": plan.bisect,
         "step_time": step_time,
         "gates": "the ramp's own" if gates is None else str(gates),
-        "gates_sha256": sha256_of(plan.gates),
+        "gates_sha256": sha256_of(judged_by),
         "baseline": baseline,
     }
     document, exit_code = climb(

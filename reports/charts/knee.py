@@ -22,23 +22,19 @@ def draw_knee(document: Mapping[str, Any], *, title: str) -> Figure:
     with style.style():
         figure = style.new_figure(height=4.6, title=fmt.excerpt(title, 90), subtitle=subtitle)
         above, below = figure.subplots(2, sharex=True)
-        above.plot(
-            scales, [step["asked_per_s"] for step in steps], color=style.MUTED, lw=1.2,
-            ls=(0, (4, 2)),
-        )  # fmt: skip
+        asked = [step["asked_per_s"] for step in steps]
+        above.plot(scales, asked, color=style.MUTED, lw=1.2, ls=(0, (4, 2)))
         for axes, key, name in (
             (above, "answered_per_s", "answered a second"),
             (below, "p95_us", "p95 of the response"),
         ):
             known = [(step["scale"], step[key], step["outcome"]) for step in steps if step[key]]
-            axes.plot([x for x, _, _ in known], [y for _, y, _ in known], color=style.CANDIDATE)
+            axes.plot([x for x, *_ in known], [y for _, y, _ in known], color=style.CANDIDATE)
             for x, y, outcome in known:
                 colour = style.WORSE if outcome == "fail" else style.CANDIDATE
                 face = colour if outcome in ("pass", "fail") else "none"
-                axes.scatter(
-                    x, y, marker=_MARKERS[outcome], s=46, edgecolors=colour, facecolors=face,
-                    zorder=3,
-                )  # fmt: skip
+                marks = {"marker": _MARKERS[outcome], "edgecolors": colour, "facecolors": face}
+                axes.scatter(x, y, s=46, zorder=3, **marks)
             axes.set_title(name, loc="left", fontsize=8.5, color=style.MUTED, pad=2)
             if knee["low"] and knee["high"]:
                 axes.axvspan(knee["low"], knee["high"], color=style.WORSE, alpha=0.12, lw=0)
