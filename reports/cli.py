@@ -19,9 +19,11 @@ import click
 import replay
 from replay.cli import VERBS, filter_of, filter_options, json_option, print_json
 from replay.errors import ExitCode, FourstepError, UsageError, describe
+from replay.interleave import interleave
 from replay.prepare import DIALECTS, MEASURES, TARGETS
-from replay.problems import microseconds
+from replay.sequence import duration_s
 from replay.store import fetch, written
+from reports.ramp import ramp
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -88,10 +90,8 @@ def prepare(
     if busiest is not None:
         if wanted["since"] or wanted["until"]:
             raise UsageError("`--busiest` finds the window that `--from` and `--to` would give")
-        length_us = microseconds(busiest)
-        if not length_us:
-            raise UsageError(f"`--busiest {busiest}` is not a time", hint="write it as 1h or 15min")
-        window = busiest_window(source, length_s=length_us / 1e6, by=busiest_by)
+        length_s = duration_s("--busiest", busiest)
+        window = busiest_window(source, length_s=length_s, by=busiest_by)
         wanted |= {"since": window.since.isoformat(), "until": window.until.isoformat()}
         click.echo(window.in_words, err=True)
     progress = Progress()
@@ -305,7 +305,7 @@ def demo(out: Path, size: str, seconds: int, redshift_like: bool, as_json: bool)
         print_json({"report": str(page)})
 
 
-for verb in VERBS:
+for verb in (*VERBS, interleave, ramp):
     fourstep.add_command(verb)
 
 

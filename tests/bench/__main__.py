@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 
-from tests.bench import aa, judged, logs, plans, replays
+from tests.bench import aa, judged, knee, logs, plans, replays
 from tests.bench.ground import Ground
 
 SECTIONS = {
@@ -25,6 +25,7 @@ SECTIONS = {
     "timetable": plans.timetable,
     "report": judged.report,
     "same": aa.same,
+    "knee": knee.knee,
 }
 
 
