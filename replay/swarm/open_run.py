@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -185,6 +186,7 @@ class OpenRun:
                 "target": self.target.as_json() | self.target_facts,
                 "dials": self.dials.as_json(),
                 "seed": self.dials.seed,
+                "command": ["locust", *sys.argv[1:]],
                 "started_at": _iso(self.started_at),
                 "zero_at": self.zero_at and self.zero_at.isoformat(timespec="microseconds"),
                 "ended_at": ended_at,
