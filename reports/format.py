@@ -86,8 +86,8 @@ def share(value: float | None) -> str:
 
 
 def change(value: float | None) -> str:
-    """A relative change with its sign, `+12.9 %`; of none that can be said in shares, nothing."""
-    return NOTHING if value is None else f"{value * 100:+.1f} %"
+    """A share with its sign: `+2.9 %`."""
+    return NOTHING if value is None else f"{value:+.1%}".replace("%", " %")
 
 
 def rate(value: float | None) -> str:

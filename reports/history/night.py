@@ -166,7 +166,8 @@ def _key(baseline: str, workload: Mapping[str, Any], run: Mapping[str, Any]) -> 
 def _values(document: Mapping[str, Any]) -> dict[str, float | None]:
     lines = {line["stat"]: line for line in document["headline"]}
     ledger, cost = document["ledger"], document["cost"]
-    drift = document.get("drift") or {}
+    # Of a long run only.
+    drift = (document.get("drift") or {}).get("series", {}).get("p95", {})
     failed = ledger["error"] + ledger["timeout"]
     found = {
         **{f"{stat}_us": lines[stat]["candidate"] for stat in ("p50", "p95", "p99")},
@@ -174,7 +175,7 @@ def _values(document: Mapping[str, Any]) -> dict[str, float | None]:
         "error_share": failed / ledger["planned"] if ledger["planned"] else None,
         "throughput_per_s": lines["throughput"]["candidate"],
         "cost_per_1000": cost["per_1000"]["candidate"] if cost["stated"] else None,
-        "drift": drift.get("value"),
+        "drift": drift.get("drift"),
         "lag_p99_us": document["fidelity"]["lag_p99_us"],
     }
     return {name: None if value is None else float(value) for name, value in found.items()}
