@@ -106,7 +106,7 @@ class Judgement:
 
 def judge_nights(history: Nights) -> Judgement:
     """Judge the latest of at least one night."""
-    segments = list(history.segments())
+    segments = history.segments()
     nights = segments[-1].nights
     metrics = [[judge_metric(each, segment.nights) for each in METRICS] for segment in segments]
     last = [found for each in METRICS for found in judge_metric(each, nights[:-1]).regressions]
@@ -152,18 +152,13 @@ def judge_metric(metric: Metric, nights: Sequence[Night]) -> Judged:
         least=metric.least,
         least_share=LEAST_CHANGE,
     )
-    # Of a level that came back there is nothing left to say.
-    now = [
-        change(found.at, found.before, changes[-1].after, found.p)
-        for found in changes
-        if found.worse
-    ]
-    regressions = [
-        found
-        for found in now
-        if found.worse
-        and abs(found.after - found.before) > max(LEAST_CHANGE * found.before, metric.least)
-    ]
+    regressions = []
+    for found in changes:
+        now = change(found.at, found.before, changes[-1].after, found.p)
+        matters = max(LEAST_CHANGE * abs(now.before), metric.least)
+        # Of a level that came back there is nothing left to say.
+        if found.worse and now.worse and abs(now.after - now.before) > matters:
+            regressions.append(now)
     if limit is not None and tonight is not None and sign * (tonight - limit) > 0:
         level = changes[-1].after if changes else float(np.median(past))
         regressions.append(change(len(nights) - 1, level, tonight, None))
@@ -188,8 +183,7 @@ def _state(nights: Sequence[Night], regressions: Sequence[Change]) -> tuple[Stat
         worse = ", ".join(dict.fromkeys(titles[found.metric] for found in unknown))
         return State.REGRESSION, f"worse since {since}: {worse}"
     if not nights[-1].measured:
-        return State.NOT_MEASURED, f"tonight's run is INVALID: {nights[-1].reason}"
+        return State.NOT_MEASURED, f"tonight's run is {nights[-1].verdict}: {nights[-1].reason}"
     if before < LEAST_VALUES:
-        words = f"{before} comparable nights before tonight, needs {LEAST_VALUES}"
-        return State.TOO_SHORT, words
+        return State.TOO_SHORT, f"{before} comparable nights before it, needs {LEAST_VALUES}"
     return State.NO_REGRESSION, f"tonight is as {before} comparable nights before let expect"

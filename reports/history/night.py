@@ -76,8 +76,8 @@ class Night:
 
     @property
     def measured(self) -> bool:
-        """False where the harness itself spoilt the figures."""
-        return self.verdict != "INVALID"
+        """False where nothing was answered, or the harness itself spoilt the figures."""
+        return self.verdict != "INVALID" and self.values["p50_us"] is not None
 
     def as_table(self) -> pa.Table:
         """The one row of its file."""
@@ -172,7 +172,7 @@ def _values(document: Mapping[str, Any]) -> dict[str, float | None]:
     found = {
         **{f"{stat}_us": lines[stat]["candidate"] for stat in ("p50", "p95", "p99")},
         "p95_ratio": lines["p95"]["ratio"],
-        "error_share": failed / ledger["planned"] if ledger["planned"] else None,
+        "error_share": failed / max(ledger["planned"], 1),
         "throughput_per_s": lines["throughput"]["candidate"],
         "cost_per_1000": cost["per_1000"]["candidate"] if cost["stated"] else None,
         "drift": drift.get("drift"),

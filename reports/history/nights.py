@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -38,18 +37,15 @@ class Nights:
         """Whether this run is one of the nights."""
         return any(night.run_id == run_id for night in self.nights)
 
-    def segments(self) -> Iterator[Segment]:
+    def segments(self) -> list[Segment]:
         """All of them; a night with another key than the night before begins a new one."""
-        segment: Segment | None = None
+        found: list[Segment] = []
         for night in self.nights:
-            if segment is None or segment.nights[-1].key != night.key:
-                if segment is not None:
-                    yield segment
-                before = segment.nights[-1] if segment else night
-                segment = Segment(nights=[], changed=list(_changed(before, night)))
-            segment.nights.append(night)
-        if segment is not None:
-            yield segment
+            before = found[-1].nights[-1] if found else night
+            if not found or before.key != night.key:
+                found.append(Segment(nights=[], changed=list(_changed(before, night))))
+            found[-1].nights.append(night)
+        return found
 
 
 def _changed(before: Night, after: Night) -> Iterator[dict[str, str | None]]:
@@ -96,14 +92,6 @@ def acknowledge(place: Place, run_id: str, *, why: str) -> None:
     if not found.has(run_id):
         latest = found.nights[-1].run_id if found.nights else "none"
         raise UsageError(f"no night `{run_id}` in `{place.uri}`", hint=f"the latest is {latest}")
-    document = {
-        "schema_version": SCHEMA_VERSION,
-        "run_id": run_id,
-        "why": why,
-        "acknowledged_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-    }
-
-    def write(path: Path) -> None:
-        write_json(path, document)
-
-    place.put(f"{_ACKNOWLEDGED}{run_id}.json", write)
+    document = {"schema_version": SCHEMA_VERSION, "run_id": run_id, "why": why}
+    document |= {"acknowledged_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
+    place.put(f"{_ACKNOWLEDGED}{run_id}.json", lambda path: write_json(path, document))

@@ -11,12 +11,8 @@ import click
 from replay.artefact import read_json, write_text
 from replay.cli import json_option, print_json
 from replay.errors import ExitCode, Unreadable, UsageError
-from reports.history.judgement import State, judge_nights
-from reports.history.night import Night
-from reports.history.nights import acknowledge, add_night, read_nights
-from reports.history.place import Place
 
-_CODES = {State.REGRESSION: ExitCode.NO_GO, State.NO_REGRESSION: ExitCode.DONE}
+_CODES = {"regression": ExitCode.NO_GO, "no regression": ExitCode.DONE}
 
 
 @click.command()
@@ -41,6 +37,10 @@ def history(
     --add takes the directory that `report` wrote; a run that is there already is not added again.
     Without --fail-on it exits 0 whatever it finds.
     """
+    from reports.history.judgement import judge_nights
+    from reports.history.night import Night
+    from reports.history.nights import acknowledge, add_night, read_nights
+    from reports.history.place import Place
     from reports.render.history import history_text
 
     if bool(ack) != bool(why):
@@ -53,10 +53,9 @@ def history(
     if ack and why:
         acknowledge(place, ack, why=why)
     found = read_nights(place)
-    for name, reason in found.damaged.items():
-        click.echo(f"warning: `{name}` is damaged and left out: {reason}", err=True)
     if not found.nights:
-        raise Unreadable(f"`{history}` holds no nights", hint="add one with --add REPORT")
+        damaged = f", and {len(found.damaged)} files are damaged" if found.damaged else ""
+        raise Unreadable(f"`{history}` holds no nights{damaged}", hint="add one: --add REPORT")
     judgement = judge_nights(found)
     document = {"history": history, **judgement.as_json(), "damaged": found.damaged}
     if out is not None:

@@ -83,7 +83,7 @@ def _regressions(document: Document) -> dict[str, list[str]]:
     for found in document["regressions"]:
         metric = next(each for each in document["metrics"] if each["name"] == found["metric"])
         before, after = (fmt.amount(found[key], metric["unit"]) for key in ("before", "after"))
-        words = "new" if found["new"] else "known and not acknowledged"
+        words = "new" if found["new"] else "told before, not acknowledged"
         if found["acknowledged"]:
             words = f"acknowledged: {found['acknowledged']}"
         told[metric["name"]].append(
@@ -94,8 +94,11 @@ def _regressions(document: Document) -> dict[str, list[str]]:
 
 
 def _sentences(document: Document) -> list[str]:
-    damaged = [f"left out, damaged: {name}: {why}" for name, why in document["damaged"].items()]
-    return [*damaged, *(words for told in _regressions(document).values() for words in told)]
+    said = [words for told in _regressions(document).values() for words in told]
+    if damaged := document["damaged"]:
+        each = "; ".join(f"{name}: {why}" for name, why in damaged.items())
+        said.insert(0, f"{fmt.plural(len(damaged), 'file')} damaged and left out: {each}")
+    return said
 
 
 def _metric_rows(document: Document) -> list[list[str]]:

@@ -38,18 +38,10 @@ class ChangePoint:
     p: float
 
     @property
-    def change(self) -> float:
-        """After over before, less 1: 0.129 is +12.9 %; infinite where `before` is 0."""
-        if self.before == self.after:
-            return 0.0
-        return self.after / self.before - 1 if self.before else math.copysign(math.inf, self.after)
-
-    @property
     def magnitude(self) -> float:
-        """The greater of the relative changes there and back, so that a fall counts as a rise."""
-        if self.change == 0 or math.isinf(self.change) or self.after == 0:
-            return abs(self.change)
-        return max(abs(self.change), abs(self.before / self.after - 1))
+        """The difference over the smaller of the two, so that a fall counts as the rise back."""
+        difference, smaller = abs(self.after - self.before), min(abs(self.before), abs(self.after))
+        return difference / smaller if smaller else math.inf
 
 
 def change_points(

@@ -106,6 +106,13 @@ def test_an_invalid_night_counts_neither_as_tonight_nor_before() -> None:
     assert judged(nights).state is State.NOT_MEASURED
 
 
+def test_a_night_without_an_answer_is_never_green() -> None:
+    nights = list(drawn(1, [(12, 480e3)]))
+    for line in nights[11]["headline"]:
+        line |= {"candidate": None, "ratio": None}
+    assert judged(nights).state is State.NOT_MEASURED
+
+
 def test_a_regression_is_new_once_and_quiet_once_acknowledged() -> None:
     nights = list(drawn(2, [(20, 480e3), (6, 700e3)]))
     first, second = judged(nights[:21]), judged(nights[:22])

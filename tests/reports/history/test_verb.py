@@ -95,7 +95,7 @@ def test_json_is_one_document_with_everything(tmp_path: Path, slower: Path) -> N
     }  # fmt: skip
     assert len(document["segments"][0]["nights"]) == 24
     assert list(document["damaged"]) == ["bad.parquet"]
-    assert "`bad.parquet` is damaged" in found.stderr
+    assert "1 file damaged and left out: bad.parquet" in say(slower).stdout
 
 
 def test_pages_say_the_same_and_fetch_nothing(tmp_path: Path, slower: Path) -> None:
