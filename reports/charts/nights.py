@@ -23,8 +23,8 @@ def draw_nights(document: Mapping[str, Any], *, title: str) -> Figure:
         figure = style.new_figure(
             height=1 + 0.95 * len(metrics),
             title=title,
-            subtitle="a dot a night; dotted: other conditions begin; dashed: tonight's limit; "
-            "with a percentage: the level changed",
+            subtitle="a dot a night that is not INVALID; dashed: tonight's limit; "
+            "vertical: the level changed, dotted: other conditions",
         )
         panels = figure.subplots(len(metrics), sharex=True, squeeze=False)[:, 0]
         for axes, metric in zip(panels, metrics, strict=True):
@@ -47,7 +47,8 @@ def draw_nights(document: Mapping[str, Any], *, title: str) -> Figure:
 
 def _draw_segment(axes: Axes, segment: Mapping[str, Any], metric: str) -> None:
     at = _days(segment)
-    values = [night["values"][metric] for night in segment["nights"]]
+    nights = ({} if n["verdict"] == "INVALID" else n["values"] for n in segment["nights"])
+    values = (night.get(metric) for night in nights)
     figures = [float("nan") if value is None else value for value in values]
     axes.plot(at, figures, marker=".", ms=4, lw=1.0, color=style.CANDIDATE)
     if segment["changed"]:

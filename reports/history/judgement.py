@@ -112,15 +112,12 @@ def judge_nights(history: Nights) -> Judgement:
     last = [found for each in METRICS for found in judge_metric(each, nights[:-1]).regressions]
     # Where a change is put may still move by a night when nights are added.
     known = {(found.metric, found.at + by) for found in last for by in (-1, 0, 1)}
-    regressions = [
-        replace(
-            found,
-            new=(found.metric, found.at) not in known,
-            acknowledged=_acknowledged(nights[found.at :], history),
-        )
-        for judged in metrics[-1]
-        for found in judged.regressions
-    ]
+    regressions = []
+    for found in (found for judged in metrics[-1] for found in judged.regressions):
+        # Acknowledged at the night it began or at a later one.
+        given = (history.acknowledged.get(night.run_id) for night in nights[found.at :])
+        new, why = (found.metric, found.at) not in known, next(filter(None, given), None)
+        regressions.append(replace(found, new=new, acknowledged=why))
     state, reason = _state(nights, regressions)
     return Judgement(
         state=state, reason=reason, segments=segments, metrics=metrics, regressions=regressions
@@ -166,12 +163,6 @@ def judge_metric(metric: Metric, nights: Sequence[Night]) -> Judged:
         metric=metric, nights=len(past), tonight=tonight, limit=limit, changes=changes,
         regressions=regressions if metric.judged else [],
     )  # fmt: skip
-
-
-def _acknowledged(nights: Sequence[Night], history: Nights) -> str | None:
-    """The reason given at the first of these nights or a later one."""
-    given = (history.acknowledged.get(night.run_id) for night in nights)
-    return next((why for why in given if why is not None), None)
 
 
 def _state(nights: Sequence[Night], regressions: Sequence[Change]) -> tuple[State, str]:
