@@ -23,6 +23,7 @@ from replay.interleave import interleave
 from replay.prepare import DIALECTS, MEASURES, TARGETS
 from replay.sequence import duration_s
 from replay.store import fetch, written
+from reports.history.verb import history
 from reports.ramp import ramp
 
 
@@ -305,7 +306,7 @@ def demo(out: Path, size: str, seconds: int, redshift_like: bool, as_json: bool)
         print_json({"report": str(page)})
 
 
-for verb in (*VERBS, interleave, ramp):
+for verb in (*VERBS, interleave, ramp, history):
     fourstep.add_command(verb)
 
 

@@ -85,6 +85,11 @@ def share(value: float | None) -> str:
     return f"{percent:.2f} %" if percent < 1 or percent > 99 else f"{percent:.1f} %"
 
 
+def change(value: float | None) -> str:
+    """A share with its sign: `+2.9 %`."""
+    return NOTHING if value is None else f"{value:+.1%}".replace("%", " %")
+
+
 def rate(value: float | None) -> str:
     """Events per second: `41.9/s`."""
     if value is None:
