@@ -6,7 +6,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -151,24 +151,30 @@ def run(options: tuple[str, ...], as_json: bool) -> None:
 
     The run's directory is printed last.
     """
+    code, printed = play(options, captured=as_json)
+    if printed:
+        document = fetch(printed.splitlines()[-1]) / "run.json"
+        click.echo(document.read_text(encoding="utf-8"), nl=False)
+    if code:
+        raise SystemExit(code)
+
+
+def play(options: Sequence[str], *, captured: bool = False) -> tuple[int, str]:
+    """One run in a child process: its exit code, and what it printed where that is `captured`."""
     command = [sys.executable, "-m", "locust", "-f", str(locustfile()), "--headless", "--no-tables"]
     # Ctrl-C reaches the child by itself; it ends cleanly, and we wait for that.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         child = subprocess.Popen(
             [*command, *options],
-            stdout=subprocess.PIPE if as_json else None,
+            stdout=subprocess.PIPE if captured else None,
             text=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
         printed, _ = child.communicate()
     finally:
         signal.signal(signal.SIGINT, before)
-    if printed:
-        document = fetch(printed.splitlines()[-1]) / "run.json"
-        click.echo(document.read_text(encoding="utf-8"), nl=False)
-    if child.returncode:
-        raise SystemExit(child.returncode)
+    return child.returncode, printed or ""
 
 
 @click.command()

@@ -22,6 +22,7 @@ from replay.errors import ExitCode, FourstepError, UsageError, describe
 from replay.prepare import DIALECTS, MEASURES, TARGETS
 from replay.problems import microseconds
 from replay.store import fetch, written
+from reports.soak import soak
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -287,7 +288,7 @@ def demo(out: Path, size: str, seconds: int, redshift_like: bool, as_json: bool)
         print_json({"report": str(page)})
 
 
-for verb in VERBS:
+for verb in (*VERBS, soak):
     fourstep.add_command(verb)
 
 
