@@ -19,6 +19,7 @@ from reports.compare import (
 )
 from reports.correctness import Correctness, compare_answers
 from reports.cost import Cost
+from reports.drift import measure_drift
 from reports.errors import Errors, new_errors_by_template, split_errors
 from reports.fidelity import Fidelity, measure_fidelity
 from reports.ingest import ingest_figures
@@ -57,6 +58,8 @@ class Case:
     """How the background writer fared, see `reports.ingest`."""
     server: dict[str, Any] | None
     """What the server said of the run, see `reports.inside`."""
+    drift: dict[str, Any] | None
+    """How a long run changed while it went on, see `reports.drift`."""
     forced: bool
     """True where the baseline run replayed another workload."""
 
@@ -103,6 +106,9 @@ def build_case(
         correctness=compare_answers(candidate, baseline, confidence=decision.two_sided),
         ingest=ingest_figures(candidate.run),
         server=inside_figures(candidate.run),
+        drift=measure_drift(
+            candidate, warm_up_us=decision.warm_up_us, confidence=decision.two_sided
+        ),
         forced=forced,
     )
 

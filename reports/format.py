@@ -85,6 +85,11 @@ def share(value: float | None) -> str:
     return f"{percent:.2f} %" if percent < 1 or percent > 99 else f"{percent:.1f} %"
 
 
+def change(value: float | None) -> str:
+    """A share with its sign: `+2.9 %`."""
+    return NOTHING if value is None else f"{value:+.1%}".replace("%", " %")
+
+
 def rate(value: float | None) -> str:
     """Events per second: `41.9/s`."""
     if value is None:
@@ -115,6 +120,13 @@ def stamp(iso: str | None) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def clock(us: float) -> str:
+    """A moment of a run: `9:05`, `1:30 h`."""
+    minutes, rest = divmod(round(us / 1e6), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d} h" if hours else f"{minutes}:{rest:02d}"
+
+
 def plural(value: int, one: str, many: str | None = None) -> str:
     """`1 statement`, `2 statements`."""
     return f"{value:,} {one if value == 1 else many or one + 's'}"
@@ -137,6 +149,7 @@ _UNITS = {
     "ratio": ratio,
     "count": count,
     "share": share,
+    "change": change,
     "usd": money,
     "per_s": rate,
 }

@@ -18,6 +18,7 @@ from replay.errors import UsageError
 from reports import findings
 from reports.case import Case, build_case
 from reports.charts.cost import draw_cost
+from reports.charts.drift import draw_drift
 from reports.charts.over_time import draw_over_time
 from reports.charts.percentile_curve import draw_percentile_curve
 from reports.charts.split import draw_split
@@ -56,9 +57,10 @@ def write_report(
         UsageError: gates or config have problems, or the runs replayed different workloads.
         Unreadable: a run cannot be read.
     """
-    rules = load_gates(gates)
+    load_gates(gates)  # before a long run is read
     other = load(baseline) if baseline is not None else None
     candidate = load(run, baseline=other, force=force)
+    rules = load_gates(gates, soak=candidate.dial("roll_s", 0) > 0)
     rules.refuse_expired(_day_of(candidate.document))
     cost = estimate_cost(candidate, config)
     case = build_case(candidate, other, decision=rules.decision, cost=cost)
@@ -100,6 +102,9 @@ def draw_charts(case: Case, rules: Gates, document: Mapping[str, Any]) -> dict[s
     if series is not None:
         title = findings.of_time(document)
         drawn["time"] = draw_over_time(series, title=title), title
+    if case.drift:
+        title = findings.of_drift(document)
+        drawn["drift"] = draw_drift(case.drift, title=title), title
     title = findings.of_cost(document)
     drawn["cost"] = draw_cost(document["cost"], title=title), title
     return {
