@@ -43,7 +43,7 @@ _REFUSED = frozenset(
 _EXPIRED = re.compile("Expired|TokenRefreshRequired")
 _DENIED = re.compile("AccessDenied|Unauthorized|NotAuthorized")
 _THROTTLED = re.compile("Throttl|TooManyRequests|RequestLimitExceeded|SlowDown")
-_MISSING = re.compile("NotFound")
+_MISSING = re.compile("NotFound|NoSuch|^404$")
 _NOT_LET_IN = (
     exceptions.CredentialRetrievalError,
     exceptions.NoCredentialsError,
@@ -77,12 +77,13 @@ def reaching(subject: str) -> Iterator[None]:
     """Around the first look at a bucket or a log group, and around whole files.
 
     Raises:
-        Unreachable: for whatever AWS answers but what it was asked for.
+        Unreachable: for whatever AWS answers but what it was asked for, with its usual cause.
     """
     try:
         yield
     except ERRORS as error:
-        raise Unreachable(f"`{subject}` cannot be reached", hint=_HINT) from error
+        reason, hint = _cause(error, getattr(error, "operation_name", "that"))
+        raise Unreachable(f"`{subject}` cannot be reached: {reason}", hint=hint) from error
 
 
 def failure(subject: str, error: Exception, *, opens: bool = False) -> FourstepError:
@@ -131,16 +132,21 @@ def default_region() -> str | None:
 def _cause(error: Exception, action: str) -> tuple[str, str]:
     """What a user must know of an error, and the remedy."""
     if isinstance(error, exceptions.NoRegionError):
-        return "no region is given", "add ?region=REGION to the URL, or set AWS_DEFAULT_REGION"
+        return (
+            "no region is given",
+            "set AWS_DEFAULT_REGION, or add ?region=REGION to a target's URL",
+        )
     if isinstance(error, _NOT_LET_IN):
         return "no AWS credentials", _HINT
     code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
     for codes, reason, hint in (
         (_EXPIRED, "the AWS credentials have expired", "renew them, for example: aws sso login"),
-        (_DENIED, f"may not do {action}", f"allow {action}, see the policy in docs/redshift.md"),
+        (_DENIED, f"may not do {action}", f"allow {action}; docs/redshift.md has a policy"),
         (_THROTTLED, "AWS throttles the requests", "wait a minute; others use the same quota"),
-        (_MISSING, "AWS does not know it", "check the name, and the region: ?region=REGION"),
+        (_MISSING, "AWS does not know it", "check name, region and account (AWS_PROFILE)"),
     ):
         if codes.search(code):
             return reason, hint
-    return ("AWS refuses the credentials" if code in _REFUSED else "AWS does not answer"), _HINT
+    if code in _REFUSED:
+        return "AWS refuses the credentials", _HINT
+    return (f"AWS answers {code}" if code else "AWS does not answer"), _HINT

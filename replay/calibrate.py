@@ -21,10 +21,10 @@ import pyarrow.compute as pc
 import replay
 from replay.artefact import write_json
 from replay.calibration import calibration_path, this_machine
-from replay.cli import locustfile
 from replay.errors import UndecidedRun
 from replay.offsets import Ints
 from replay.run import Run, versions
+from replay.sequence import locustfile
 from replay.synthetic import write_synthetic
 from replay.target.embedded import EmbeddedServer
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from replay.errors import ExitCode, UsageError
+from replay.errors import ExitCode
 from replay.moment import moment_of
+from replay.sequence import play
 from replay.store import Prefix, fetch, is_remote, written
 
 if TYPE_CHECKING:
@@ -151,30 +149,12 @@ def run(options: tuple[str, ...], as_json: bool) -> None:
 
     The run's directory is printed last.
     """
-    code, printed = play(options, captured=as_json)
-    if printed:
-        document = fetch(printed.splitlines()[-1]) / "run.json"
+    played = play(options, captured=as_json)
+    if played.place:
+        document = fetch(played.place) / "run.json"
         click.echo(document.read_text(encoding="utf-8"), nl=False)
-    if code:
-        raise SystemExit(code)
-
-
-def play(options: Sequence[str], *, captured: bool = False) -> tuple[int, str]:
-    """One run in a child process: its exit code, and what it printed where that is `captured`."""
-    command = [sys.executable, "-m", "locust", "-f", str(locustfile()), "--headless", "--no-tables"]
-    # Ctrl-C reaches the child by itself; it ends cleanly, and we wait for that.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        child = subprocess.Popen(
-            [*command, *options],
-            stdout=subprocess.PIPE if captured else None,
-            text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        )
-        printed, _ = child.communicate()
-    finally:
-        signal.signal(signal.SIGINT, before)
-    return child.returncode, printed or ""
+    if played.exit_code:
+        raise SystemExit(played.exit_code)
 
 
 @click.command()
@@ -226,22 +206,6 @@ def inside(place: str, host: str, system_views: str, as_json: bool) -> None:
     print_json(server) if as_json else click.echo("\n".join(in_words(server)))
     if server["source"] is None:
         raise SystemExit(int(ExitCode.UNREACHABLE))
-
-
-def locustfile() -> Path:
-    """Where the replay locustfile lies: beside the package in a checkout, inside it when installed.
-
-    Raises:
-        UsageError: neither is there.
-    """
-    package = Path(__file__).parent
-    for path in (
-        package.parent / "locustfiles" / "replay.py",
-        package / "locustfiles" / "replay.py",
-    ):
-        if path.is_file():
-            return path
-    raise UsageError("the replay locustfile is missing", hint="install fourstep again")
 
 
 VERBS = (capture, run, inside, calibrate)

@@ -148,6 +148,13 @@ def doctor(url: str | None, workload: Path | None, scale: float, as_json: bool) 
 @click.option("--force", is_flag=True, help="a baseline of another workload too; it is marked")
 @click.option("-o", "--output", "place", metavar="DIR|s3://…", required=True)
 @click.option("--explain", "gate", metavar="GATE", help="print how this gate was decided instead")
+@click.option(
+    "--charts",
+    "forms",
+    multiple=True,
+    type=click.Choice(["svg", "png", "pdf"]),
+    help="write charts as files of this form too, into DIR/charts",
+)
 @click.option("--exit-zero", is_flag=True, help="exit 0 whatever the verdict")
 @json_option
 def report(
@@ -158,6 +165,7 @@ def report(
     force: bool,
     place: str,
     gate: str | None,
+    forms: tuple[str, ...],
     exit_zero: bool,
     as_json: bool,
 ) -> None:
@@ -174,6 +182,7 @@ def report(
             config=config or _configured(),
             force=force,
             out=out,
+            forms=forms,
         )
     said = explain(verdict.document, gate) if gate else None
     if as_json:

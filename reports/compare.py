@@ -40,13 +40,15 @@ TEMPLATE_BIN_WIDTH = 0.005
 class Decision:
     """What an interval is made with: the `[decision]` section of the gates.
 
-    What is due in the first `warm_up_us` of the run counts in no latency.
+    What is due in the first `warm_up_us` of the run counts in no latency. `tag` is the key whose
+    value in a statement's comments names what asked, such as a report.
     """
 
     confidence: float = 0.95
     resamples: int = 4000
     seed: int = 20240501
     warm_up_us: int = 0
+    tag: str | None = None
 
     @property
     def two_sided(self) -> float:

@@ -26,12 +26,11 @@ def of_curve(document: Document) -> str:
 
 def of_templates(document: Document) -> str:
     """How many templates got clearly slower or faster."""
-    words = [template["word"] for template in document["templates"]]
-    told = sum(word != "cannot tell" for word in words)
+    found = document["evaluated"]
+    told = found["templates"] - found["cannot_tell"]
     if told == 0:
         return "No template has enough samples for an interval"
-    slower, faster = words.count("worse"), words.count("improved")
-    return f"{slower} of {fmt.plural(told, 'template')} slower, {faster} faster"
+    return f"{found['worse']} of {fmt.plural(told, 'template')} slower, {found['improved']} faster"
 
 
 def of_time(document: Document) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import importlib.resources
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -137,6 +138,8 @@ def load_gates(path: Path | None, *, soak: bool = False) -> Gates:
         gates=tuple(gates),
         waivers=tuple(_waiver(table, ids) for table in document.tables("waiver")),
     )
+    if checked.decision.tag is None and any("tag" in gate.where for gate in gates):
+        document.add("`where.tag` needs `tag` in [decision]: the key to look for in comments")
     document.close()
     settle(path or "gates.toml", problems, hint="every key is explained in docs/gates.md")
     return checked
@@ -153,9 +156,18 @@ def _decision(table: Table) -> Decision:
         resamples=int(table.number("resamples", default.resamples, low=200, high=100_000)),
         seed=int(table.number("seed", default.seed, high=2**53)),
         warm_up_us=table.duration_us("warm_up") if table.has("warm_up") else 0,
+        tag=_tag(table),
     )
     table.close()
     return decision
+
+
+def _tag(table: Table) -> str | None:
+    tag = table.value("tag")
+    if tag is not None and not (isinstance(tag, str) and re.fullmatch(r"[\w.-]+", tag)):
+        table.add(f"`tag` must be the name of a key in comments, such as report, not `{tag}`")
+        return None
+    return tag
 
 
 def _validity(table: Table) -> dict[str, float]:

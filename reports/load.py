@@ -126,11 +126,18 @@ class Evidence:
 FORCE = "replay the same workload in both, or add `--force`, which marks the result"
 
 
-def load(path: Path, *, baseline: Evidence | None = None, force: bool = False) -> Evidence:
+def load(
+    path: Path,
+    *,
+    baseline: Evidence | None = None,
+    force: bool = False,
+    tag: str | None = None,
+) -> Evidence:
     """Read a run and, where it can be found, its workload.
 
     What failed in `baseline`, another run of the same workload, counts as failed on 1.0. With
     `force` it may be of another workload; then its statements have nothing to do with these.
+    `tag` is a key in statements' comments, see `reports.callers`.
 
     Raises:
         Unreadable: the run is not one, or a sample file is damaged.
@@ -151,7 +158,7 @@ def load(path: Path, *, baseline: Evidence | None = None, force: bool = False) -
     failure, failures = samples.failures(failing | (status == STATUSES.index("skipped")))
     original, failed = samples.numbers("clone") == 0, _failed_before(statement, workload, baseline)
     failing_statements = np.unique(statement[failing])
-    callers = None if workload is None else read_callers(workload, statement)
+    callers = None if workload is None else read_callers(workload, statement, tag=tag)
     del statement
     return Evidence(
         run=run,

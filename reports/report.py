@@ -7,7 +7,7 @@ each whole or not at all.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from replay.artefact import write_json, write_text
 from replay.errors import UsageError
+from replay.run import Run
 from reports import findings
 from reports.case import Case, build_case
 from reports.charts.cost import draw_cost
@@ -22,7 +23,7 @@ from reports.charts.drift import draw_drift
 from reports.charts.over_time import draw_over_time
 from reports.charts.percentile_curve import draw_percentile_curve
 from reports.charts.split import draw_split
-from reports.charts.style import figure_to_svg
+from reports.charts.style import figure_to_svg, write_figure
 from reports.charts.templates import draw_templates
 from reports.checksums import checksums
 from reports.compare import QUANTILES
@@ -46,30 +47,45 @@ def write_report(
     config: Path | None = None,
     force: bool = False,
     out: Path,
+    forms: Sequence[str] = (),
 ) -> Verdict:
     """Judge `run` and write its verdict and pages into `out`, which is made if missing.
 
     `baseline` is a run of the same workload on 1.0; None compares with the durations that 1.0's
     log gives. `gates` None means the gates that ship. `config` is a fourstep.toml with `[cost]`.
-    `force` goes on where the two runs replayed different workloads, and says so.
+    `force` goes on where the two runs replayed different workloads, and says so. Charts are also
+    written as files of these `forms` into `out`/charts.
 
     Raises:
         UsageError: gates or config have problems, or the runs replayed different workloads.
         Unreadable: a run cannot be read.
     """
-    load_gates(gates)  # before a long run is read
-    other = load(baseline) if baseline is not None else None
-    candidate = load(run, baseline=other, force=force)
-    rules = load_gates(gates, soak=candidate.dial("roll_s", 0) > 0)
+    dials = Run(run).document.get("dials") or {}
+    rules = load_gates(gates, soak=bool(dials.get("roll_s")))
+    tag = rules.decision.tag
+    other = load(baseline, tag=tag) if baseline is not None else None
+    candidate = load(run, baseline=other, force=force, tag=tag)
     rules.refuse_expired(_day_of(candidate.document))
     cost = estimate_cost(candidate, config)
     case = build_case(candidate, other, decision=rules.decision, cost=cost)
     evidence = checksums(case.evidence, gates=gates, config=config)
-    verdict = give_verdict(case, rules, judge(case, rules), evidence=evidence)
-    charts = draw_charts(case, rules, verdict.document)
+    command = ["fourstep", "report", str(run)]
+    for option, path in (("--baseline", baseline), ("--gates", gates), ("--config", config)):
+        command += [] if path is None else [option, str(path)]
+    command += ["--force"] if force else []
+    verdict = give_verdict(case, rules, judge(case, rules), evidence=evidence, command=command)
+    drawn = draw_charts(case, rules, verdict.document)
     if out.exists() and not out.is_dir():
         raise UsageError(f"`{out}` is a file", hint="name a directory for -o")
     out.mkdir(parents=True, exist_ok=True)
+    for form in forms:
+        (out / "charts").mkdir(exist_ok=True)
+        for name, (figure, _) in drawn.items():
+            write_figure(figure, out / "charts" / f"{name}.{form}", name=name)
+    charts = {
+        name: figure_to_svg(figure, name=name, description=text)
+        for name, (figure, text) in drawn.items()
+    }
     # verdict.json last: whoever waits for it finds the pages there.
     write_text(out / "report.html", render_html(verdict.document, charts))
     write_text(out / "summary.md", render_markdown(verdict.document))
@@ -78,8 +94,10 @@ def write_report(
     return verdict
 
 
-def draw_charts(case: Case, rules: Gates, document: Mapping[str, Any]) -> dict[str, str]:
-    """Inline SVG by name: `curve`, `templates`, `split`, `time`, `cost`, where there is data."""
+def draw_charts(
+    case: Case, rules: Gates, document: Mapping[str, Any]
+) -> dict[str, tuple[Figure, str]]:
+    """Charts with what they show: `curve`, `templates`, `split`, `time`, `cost`, where known."""
     drawn: dict[str, tuple[Figure | None, str]] = {}
     one, two = (
         trace_curve(arm, confidence=case.decision.two_sided)
@@ -107,11 +125,7 @@ def draw_charts(case: Case, rules: Gates, document: Mapping[str, Any]) -> dict[s
         drawn["drift"] = draw_drift(case.drift, title=title), title
     title = findings.of_cost(document)
     drawn["cost"] = draw_cost(document["cost"], title=title), title
-    return {
-        name: figure_to_svg(figure, name=name, description=text)
-        for name, (figure, text) in drawn.items()
-        if figure is not None
-    }
+    return {name: (figure, text) for name, (figure, text) in drawn.items() if figure is not None}
 
 
 def _day_of(document: Mapping[str, Any]) -> datetime.date:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from reports.arms import Arm
 from reports.case import Case
@@ -46,7 +47,8 @@ class OverTime:
     """Per time bin (bins): quantiles of response time, NaN where empty.
 
     `edges_s` has bins + 1 entries; `failures_s` holds the due times of new errors,
-    `metrics` what CloudWatch measured meanwhile: seconds, values and unit by name.
+    `metrics` what was asked and what CloudWatch measured meanwhile: seconds, values and unit
+    by name.
     """
 
     edges_s: Floats
@@ -81,17 +83,27 @@ def trace_over_time(case: Case) -> OverTime | None:
     bins = min(TIME_BINS, arms.blocks.number)
     failed = evidence.is_status("error", "timeout") & ~evidence.failed_before & known
     failures = np.sort(evidence.due_us[failed]) / 1e6
+    edges_s = np.linspace(0, evidence.length_us / 1e6, bins + 1)
+    block = arms.blocks.of(evidence.due_us[known], speed=evidence.dial("speed", 1))
+    asked = np.bincount(_bin_of_block(arms.blocks.number, bins)[block], minlength=bins)
+    # The last rate again, so that its step has an end.
+    load = edges_s, np.append(asked, asked[-1]) * (bins / edges_s[-1]), "statements/s"
     return OverTime(
-        edges_s=np.linspace(0, evidence.length_us / 1e6, bins + 1),
+        edges_s=edges_s,
         candidate_us=_quantiles_by_bin(arms.candidate_all, bins),
         baseline_us=_quantiles_by_bin(arms.baseline, bins),
         failures_s=failures[:: max(1, len(failures) // MOST_MARKS)],
-        metrics=metric_series(evidence.run),
+        metrics={"load": load, **metric_series(evidence.run)},
     )
 
 
 def _quantiles_by_bin(arm: Arm, bins: int) -> Floats:
     """Quantiles of an arm (bins, 2) from its blocks, which are at least as many."""
     merged = np.zeros((bins, arm.counts.cumulative.shape[1]))
-    np.add.at(merged, np.arange(arm.blocks) * bins // arm.blocks, arm.counts.cumulative)
+    np.add.at(merged, _bin_of_block(arm.blocks, bins), arm.counts.cumulative)
     return quantiles_of_rows(merged, arm.counts.centres_us, TIME_QUANTILES)
+
+
+def _bin_of_block(blocks: int, bins: int) -> npt.NDArray[np.int64]:
+    """The bin of each block (blocks)."""
+    return np.arange(blocks) * bins // blocks

@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from replay.artefact import read_json, write_json
-from replay.cli import json_option, play, print_json
+from replay.cli import json_option, print_json
 from replay.errors import ExitCode, UsageError
 from replay.problems import microseconds
+from replay.sequence import play
 
 NOTES = "soak.json"
 """What a soak was begun with, for who goes on with it."""
@@ -60,7 +61,7 @@ def soak(
         named = {name: str(path) for name, path in judging.items() if path}
         write_json(out / NOTES, {"options": list(options), "judging": named})
         options = (*options, "--run-dir", str(out / "run"))
-    _report(out, play(options, captured=as_json)[0], as_json=as_json, **judging)
+    _report(out, play(options, captured=as_json).exit_code, as_json=as_json, **judging)
 
 
 def _report(out: Path, exit_code: int, *, as_json: bool, **judging: Any) -> None:  # noqa: ANN401

@@ -1,4 +1,4 @@
-"""Who gets slower: 1.0 and 2.0 by user and by application.
+"""Who gets slower: 1.0 and 2.0 by user, by application and by tag.
 
 An average over all users hides one whose reports got slower; gates with `where` hold for those
 that somebody thought of, this is for the others.
@@ -16,7 +16,7 @@ from reports.compare import TEMPLATE_QUANTILES, compare_quantiles, impact_of, wo
 from reports.scope import labels_of
 from reports.stats.estimate import Word
 
-BY = ("user", "application")
+BY = ("user", "application", "tag")
 MOST = 10
 
 

@@ -22,6 +22,7 @@ from reports.gates import Gates, Severity
 from reports.inside import CACHE_FLATTERS
 from reports.judge.result import GateResult, Outcome
 from reports.load import SESSION_KINDS
+from reports.stats.estimate import Word
 from reports.users import compare_users
 
 SCHEMA_VERSION = 1
@@ -80,9 +81,17 @@ def decide(results: Sequence[GateResult]) -> tuple[Answer, str]:
 
 
 def give_verdict(
-    case: Case, gates: Gates, results: Sequence[GateResult], *, evidence: Mapping[str, str]
+    case: Case,
+    gates: Gates,
+    results: Sequence[GateResult],
+    *,
+    evidence: Mapping[str, str],
+    command: Sequence[str],
 ) -> Verdict:
-    """Decide, and gather the document; `evidence` is that of `reports.checksums`."""
+    """Decide, and gather the document.
+
+    `evidence` is that of `reports.checksums`, `command` what makes this report again.
+    """
     decision, reason = decide(results)
     # In the sentence itself: whoever shows anything of a verdict shows that.
     if case.candidate.evidence.document["target"].get("imitation"):
@@ -91,6 +100,7 @@ def give_verdict(
         reason = f"{reason}; {_FORCED}"
     document = _document(case, gates, results, decision, reason)
     document["provenance"] |= {"evidence": dict(evidence), "evidence_sha256": in_one(evidence)}
+    document["provenance"]["command"] = list(command)
     document["warnings"] += [
         f"`{name}` is not the file that the run wrote: its checksum is another"
         for name in changed(case.evidence, evidence)
@@ -142,6 +152,7 @@ def _document(
         "fidelity": asdict(case.candidate.fidelity),
         "headline": [_headline(line) for line in (*case.overall.values(), case.throughput)],
         "templates": [_template(line) for line in case.templates],
+        "evaluated": _evaluated(case.templates),
         "users": compare_users(case),
         "errors": _plain(asdict(case.errors)),
         "correctness": _plain(asdict(case.correctness)),
@@ -189,6 +200,15 @@ def _template(template: TemplateLine) -> dict[str, Any]:
         "impact_s": template.impact_s,
         "new_errors": template.new_errors,
     }
+
+
+def _evaluated(templates: Sequence[TemplateLine]) -> dict[str, Any]:
+    """How many templates got a word, and the share of executions of those that did not."""
+    words = [word_of(template.lines) for template in templates]
+    counts = {str(word).replace(" ", "_"): words.count(word) for word in Word}
+    unknown = zip(templates, words, strict=True)
+    share = sum(template.share for template, word in unknown if word is Word.CANNOT_TELL)
+    return {"templates": len(words), **counts, "cannot_tell_share": share}
 
 
 def _warnings(case: Case) -> Iterator[str]:
@@ -274,5 +294,5 @@ def _provenance(case: Case, gates: Gates) -> dict[str, Any]:
 
 _RUN_FACTS = (
     "run_id", "tool_version", "versions", "target", "dials", "started_at", "ended_at",
-    "ended_by", "timetable",
+    "ended_by", "timetable", "command",
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -208,6 +209,7 @@ class OpenRun:
                 "target": self.target.as_json() | self.target_facts,
                 "dials": self.dials.as_json(),
                 "seed": self.dials.seed,
+                "command": ["locust", *sys.argv[1:]],
                 "started_at": self.legs.started_at or leg["started_at"],
                 "zero_at": zero_at,
                 "ended_at": ended_at,

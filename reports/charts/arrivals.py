@@ -38,5 +38,5 @@ def draw_arrivals(document: Mapping[str, Any]) -> Figure:
 
 
 def write_arrivals(document: Mapping[str, Any], path: Path) -> None:
-    """Write the figure as an SVG file of its own; the same workload gives the same bytes."""
-    style.write_svg(draw_arrivals(document), path, name="arrivals")
+    """Write the figure as a file of its own; the same workload gives the same bytes."""
+    style.write_figure(draw_arrivals(document), path, name="arrivals")

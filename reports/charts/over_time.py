@@ -1,4 +1,4 @@
-"""The run as it went: response time, new errors and CloudWatch's figures on one time axis."""
+"""The run as it went: response time, new errors, load and CloudWatch's figures."""
 
 from __future__ import annotations
 

@@ -37,6 +37,11 @@ _VARIABLES = {
     BETTER: "--better",
 }
 
+FORMS: Final = ("svg", "png", "pdf")
+"""What a chart may be written as."""
+
+_UNDATED: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+
 # Any: matplotlib types the keys as a literal of every parameter there is.
 _RC: Any = {
     "svg.fonttype": "none",
@@ -104,10 +109,18 @@ def figure_to_svg(figure: Figure, *, name: str, description: str) -> str:
     return _inline(buffer.getvalue(), name=name, description=description)
 
 
-def write_svg(figure: Figure, path: Path, *, name: str) -> None:
-    """Write a file of its own; the same figure gives the same bytes."""
-    with mpl.rc_context({"svg.hashsalt": f"fourstep-{name}", "svg.fonttype": "none"}):
-        figure.savefig(path, format="svg", bbox_inches="tight", metadata={"Date": None})
+def write_figure(figure: Figure, path: Path, *, name: str) -> None:
+    """Write a file of its own, in the form its suffix says; the same figure gives the same bytes.
+
+    In light colours, text as text: an SVG or PDF can be searched.
+    """
+    form = path.suffix.removeprefix(".").lower()
+    with mpl.rc_context(
+        {"svg.hashsalt": f"fourstep-{name}", "svg.fonttype": "none", "pdf.fonttype": 42}
+    ):
+        figure.savefig(
+            path, format=form, dpi=200, bbox_inches="tight", metadata=_UNDATED.get(form, {})
+        )
 
 
 def _inline(svg: str, *, name: str, description: str) -> str:

@@ -12,7 +12,7 @@ from reports import findings
 from reports import format as fmt
 from reports.case import build_case
 from reports.charts.cost import draw_cost, draw_runs
-from reports.charts.style import write_svg
+from reports.charts.style import write_figure
 from reports.cost.bill import fetch_bill, price_bill
 from reports.cost.estimate import estimate_cost
 from reports.cost.model import Cost
@@ -102,7 +102,7 @@ def draw(document: Document, path: Path) -> None:
         figure = draw_cost(document, title=findings.of_cost({"cost": document}))
     if figure is None:
         raise UsageError("`--svg` needs what is not known: both places' cost, or two runs'")
-    write_svg(figure, path, name="cost")
+    write_figure(figure, path, name="cost")
 
 
 def _ask(refresh: bool) -> Ask | None:

@@ -1,9 +1,14 @@
-"""Pages of one file: no script, nothing fetched; captured SQL is escaped by the engine."""
+"""Pages of one file: nothing fetched; captured SQL is escaped by the engine.
+
+The one script sorts tables; its hash is in the page's policy, so that no other can run.
+"""
 
 from __future__ import annotations
 
 import importlib.resources
+from base64 import b64encode
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -38,12 +43,16 @@ def render_html(document: Mapping[str, Any], charts: Mapping[str, str]) -> str:
         answers_in_words=rows.answers_in_words(document),
         split=rows.split_rows(document),
         drift=rows.drift_rows(document),
+        commands=rows.commands(document),
         nothing=fmt.NOTHING,
     )
 
 
 def render_page(template: str, **values: object) -> str:
-    """Fill a template of reports/templates; `css` in it is the style that all pages share."""
+    """Fill a template of reports/templates.
+
+    All pages share the style `css` and the script `sort`, which `policy` lets run by its hash.
+    """
     environment = Environment(
         loader=PackageLoader("reports", "templates"),
         autoescape=True,
@@ -52,5 +61,9 @@ def render_page(template: str, **values: object) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {name: getattr(fmt, name) for name in _FILTERS}
-    css = importlib.resources.files("reports") / "templates" / "report.css"
-    return environment.get_template(template).render(css=Markup(css.read_text("utf-8")), **values)
+    files = importlib.resources.files("reports") / "templates"
+    css, sort = (Markup((files / name).read_text("utf-8")) for name in ("report.css", "sort.js"))
+    hashed = b64encode(sha256(sort.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{hashed}'"
+    shared = {"css": css, "sort": sort, "policy": Markup(policy)}
+    return environment.get_template(template).render(**shared, **values)

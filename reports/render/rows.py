@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ MARKS = {
     "GO": "✓", "NO-GO": "✗", "INCONCLUSIVE": "?", "INVALID": "!",
     "pass": "✓", "fail": "✗", "inconclusive": "?", "invalid": "!",
 }  # fmt: skip
-SQL_START = 60
+SQL_START = 52
 """Characters of a template's text by which a reader knows it."""
 
 _ORDER = ("fail", "invalid", "inconclusive", "pass")
@@ -221,6 +222,13 @@ def answers_in_words(document: Document) -> list[str]:
         f"Not compared: {', '.join(left_out) or 'none'}.",
         *([f"Note: {found['reason']}."] if found["reason"] else []),
     ]
+
+
+def commands(document: Document) -> list[str]:
+    """What to type for the same runs, where they say, and the same report, as a shell reads it."""
+    provenance = document["provenance"]
+    made = [run.get("command") for run in reversed(provenance["runs"].values())]
+    return [shlex.join(each) for each in [*made, [*provenance["command"], "-o", "DIR"]] if each]
 
 
 def template_rows(document: Document, most: int) -> list[Row]:

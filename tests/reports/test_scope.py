@@ -41,7 +41,10 @@ def _toml(value: Any) -> str:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A run in which bob alone is slower and some statements fail, and a sound one."""
     directory = tmp_path_factory.mktemp("scope")
-    plan = Plan(users=USERS, slow_user={"bob": 1.6}, new_errors=8, existing_errors=4)
+    asked = tuple(f"SELECT {n} /* report={n % 3} */" for n in range(20))
+    plan = Plan(
+        users=USERS, slow_user={"bob": 1.6}, new_errors=8, existing_errors=4, questions=asked
+    )
     workload = write_workload(directory / "workload", plan)
     other = Plan(users=USERS, seed=99, run_id="one")
     return write_run(directory / "two", workload, plan), write_run(
@@ -214,7 +217,7 @@ def test_timings_of_a_broken_run_are_invalid_and_counts_still_count(tmp_path: Pa
 
 @pytest.fixture(scope="module")
 def evidence(runs: tuple[Path, Path]) -> Evidence:
-    return load(runs[0])
+    return load(runs[0], tag="report")
 
 
 @pytest.mark.parametrize("label", LABELS)

@@ -103,3 +103,27 @@ def test_the_page_fits_its_window(width: int, page: Path, tmp_path: Path) -> Non
     )
     scroll_width = int(dom.partition("<title>")[2].partition("</title>")[0])
     assert scroll_width <= width
+
+
+def test_a_column_sorts_by_a_click_and_by_the_same_click_back(page: Path, tmp_path: Path) -> None:
+    frame = tmp_path / "frame.html"
+    frame.write_text(
+        f"<iframe id=f src='{page.as_uri()}'></iframe><script>f.onload=()=>{{"
+        "const table=f.contentDocument.querySelector('tr[id^=t-]').closest('table');"
+        "const head=table.querySelector('th.n'),at=head.cellIndex;"
+        "const seen=()=>head.ariaSort+' '+[...table.tBodies[0].rows]"
+        ".map(r=>r.cells[at].textContent.trim()).join(';');"
+        "head.querySelector('button').click();const down=seen();"
+        "head.querySelector('button').click();document.title=down+'|'+seen()}</script>"
+    )
+    dom = browse(
+        *(tmp_path / "profile", "--allow-file-access-from-files", "--virtual-time-budget=3000"),
+        *("--dump-dom", frame.as_uri()),
+    )
+    title = dom.partition("<title>")[2].partition("</title>")[0]
+    down, up = (each.partition(" ")[::2] for each in title.split("|"))
+    assert (down[0], up[0]) == ("descending", "ascending")
+    numbers = [float(each.replace(",", "")) for each in down[1].split(";")]
+    assert numbers == sorted(numbers, reverse=True)
+    assert len(numbers) > 1 or page.stem == "coverage"
+    assert [float(each.replace(",", "")) for each in up[1].split(";")] == sorted(numbers)

@@ -16,6 +16,7 @@ import pytest
 import reports.render.coverage as rendering
 from replay.prepare.coverage import Coverage, CoverageWord, TemplateCoverage
 from reports.render.coverage import coverage_page
+from tests.reports.render.pages import without_our_script
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "coverage" / "coverage.html"
 ORIGIN = {
@@ -165,7 +166,7 @@ def test_what_is_missing_leads_to_the_templates_that_need_it() -> None:
 
 
 def test_the_page_fetches_nothing_and_runs_nothing() -> None:
-    page = coverage_page(full())
+    page = without_our_script(coverage_page(full()))
     assert not re.search(r"https?:|//[a-z]|@import|url\(", page)
     assert not re.search(r"<(script|link|iframe|object|embed|img|base|form)\b", page)
     assert "default-src 'none'" in page
@@ -184,7 +185,7 @@ def hostile(text: str) -> dict[str, Any]:
 
 def test_hostile_content_is_text() -> None:
     text = "</title></style><script>alert(1)</script><img src=x onerror=alert(1)>\"'><!--{{ 7*7 }}"
-    page = coverage_page(hostile(text))
+    page = without_our_script(coverage_page(hostile(text)))
     assert not re.search(r"<(script|img)|<!--|\"'>", page)
     assert page.count("</style>") == page.count("</title>") == 1
     assert "{{ 7*7 }}" in page
