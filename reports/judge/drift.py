@@ -1,4 +1,4 @@
-"""Gates on a long run: how much slower it gets over its length, and how high its highest step is."""
+"""Gates on a long run: how much slower it gets over its length, how high its highest step is."""
 
 from __future__ import annotations
 

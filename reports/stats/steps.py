@@ -86,9 +86,9 @@ def _fit(at: Floats, values: Floats, places: Sequence[int]) -> tuple[Floats, Flo
     design, left = _design(at, places), _left(at, values, places)
     freedom, rho = len(values) - design.shape[1], correlation_of(left)
     variance = float(left @ left) / freedom * (1 + rho) / (1 - rho)
-    errors = np.sqrt(np.diag(np.linalg.pinv(design.T @ design)) * variance)[2:]
-    heights: Floats = np.linalg.lstsq(design, values, rcond=None)[0][2:]
-    return heights, np.asarray(np.maximum(errors, 1e-12), np.float64), freedom
+    inverse = np.linalg.pinv(design.T @ design)
+    errors = np.sqrt(np.maximum(np.diag(inverse) * variance, 1e-24))
+    return (inverse @ (design.T @ values))[2:], errors[2:], freedom
 
 
 def _jump(values: Floats, place: int) -> float:

@@ -178,8 +178,8 @@ def test_the_line_fits_and_tells(counts: list[int], buckets: list[int]) -> None:
     figures[LAG, buckets[0]] = figures[1, buckets[1]] = counts[0]
     figures[GROUPS : GROUPS + 3, buckets[2]] = counts[0]
     figures[ENDS, :2] = counts[0], counts[1]
-    gauges = {"due": counts[2], "in_flight": 0, "open_sessions": counts[3] // 100}
-    seen.take(0, gauges | {"counts": pack(figures)})
+    gauges = {"due": counts[2], "open_sessions": counts[3] // 100}
+    seen.take(0, GAUGES | gauges | {"counts": pack(figures)})
     line = seen.line()
     assert len(line) <= 120
     assert line.startswith(f"100% {counts[0]:,}/{counts[2]:,} sent, ")
