@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench bundle lock clean
+.PHONY: demo test slow bench bundle lock clean
 
 demo: .venv/installed
 	$(BIN)/fourstep demo $(DEMO)
@@ -13,6 +13,9 @@ test: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest --numprocesses 4 --dist worksteal $(TESTS)
+
+slow: .venv/installed
+	$(BIN)/pytest -m slow $(TESTS)
 
 bench: .venv/installed
 	$(BIN)/python -m tests.bench $(BENCH)

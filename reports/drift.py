@@ -27,7 +27,7 @@ STATS = {"p50": 0.50, "p95": 0.95}
 MARGIN = 0.05
 """All of an interval within this share either way is steady; the least height of a step."""
 
-_LONG_US = 20 * 60_000_000
+_LONG_US = 3600_000_000
 _WINDOW_US = 5 * 60_000_000
 _USUAL, _LEAST = 24, 12
 """Windows of a run too short for so many of five minutes, and the fewest that tell a drift."""

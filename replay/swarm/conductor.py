@@ -325,6 +325,8 @@ class Conductor:
                 lag_budget_us=self.run.dials.lag_budget_ms * 1_000,
                 starved_us=self._crew.starved_us,
                 worker_lost=self._crew.lost,
+                aborted=self.run.aborted,
+                resumed=bool(self.run.legs.earlier),
             )
             if undecided:
                 logger.error("%s", undecided)

@@ -178,7 +178,7 @@ def test_the_line_fits_and_tells(counts: list[int], buckets: list[int]) -> None:
     figures[LAG, buckets[0]] = figures[1, buckets[1]] = counts[0]
     figures[GROUPS : GROUPS + 3, buckets[2]] = counts[0]
     figures[ENDS, :2] = counts[0], counts[1]
-    gauges = {"due": counts[2], "open_sessions": counts[3] // 100}
+    gauges = {"due": counts[2], "in_flight": 0, "open_sessions": counts[3] // 100}
     seen.take(0, GAUGES | gauges | {"counts": pack(figures)})
     line = seen.line()
     assert len(line) <= 120
