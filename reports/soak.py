@@ -24,6 +24,12 @@ _NIGHT = ("--loop", "--roll", "10min")
 @click.option("--for", "length", metavar="TIME", help="how long, say 8h; a shorter workload loops")
 @click.option("-o", "--output", "out", type=click.Path(path_type=Path), help="DIR of run and pages")
 @click.option("--resume", type=click.Path(path_type=Path), help="DIR of a soak to go on with")
+@click.option(
+    "--abort-cost",
+    metavar="USD",
+    type=click.FloatRange(min=0, min_open=True),
+    help="end it when [cost.candidate] has cost this",
+)
 @click.option("--baseline", type=click.Path(path_type=Path), help="as of `report`")
 @click.option("--gates", type=click.Path(path_type=Path), help="as of `report`")
 @click.option("--config", type=click.Path(path_type=Path), help="as of `report`")
@@ -33,6 +39,7 @@ def soak(
     length: str | None,
     out: Path | None,
     resume: Path | None,
+    abort_cost: float | None,
     as_json: bool,
     **judging: Any,  # noqa: ANN401  options of `report`
 ) -> None:
@@ -42,7 +49,7 @@ def soak(
     --resume DIR alone.
     """
     if resume is not None:
-        if options or length or out or any(judging.values()):
+        if options or length or out or abort_cost or any(judging.values()):
             raise UsageError("`--resume` goes on with the options of then", hint="leave out others")
         out, told = resume, read_json(resume / NOTES, what="soak")
         judging = {name: Path(path) for name, path in told["judging"].items()}
@@ -56,6 +63,8 @@ def soak(
             raise UsageError(f"`--for {length}` is not a time", hint="write it as 8h or 20min")
         if out.exists() and any(out.iterdir()):
             raise UsageError(f"`{out}` is not empty", hint="name another -o, or --resume it")
+        if abort_cost is not None:
+            options = (*options, "--abort-after", _affordable(abort_cost, judging["config"]))
         out.mkdir(parents=True, exist_ok=True)
         options = (*_NIGHT, *options, "-t", str(length_us // 1_000_000))
         named = {name: str(path) for name, path in judging.items() if path}
@@ -79,3 +88,23 @@ def _report(out: Path, exit_code: int, *, as_json: bool, **judging: Any) -> None
         raise SystemExit(int(ExitCode.INTERRUPTED))
     if verdict.exit_code:
         raise SystemExit(int(verdict.exit_code))
+
+
+def _affordable(usd: float, config: Path | None) -> str:
+    """For how long the size that the configuration states costs so much, as an option's value."""
+    from reports.cost.place import price_place
+    from reports.cost.prices import Prices
+    from reports.cost.section import read_section
+    from reports.cost.usage import Usage
+
+    section = read_section(config)
+    if section is None or not section.candidate.sized:
+        raise UsageError(
+            "`--abort-cost` needs to know what an hour of 2.0 costs",
+            hint="state [cost.candidate] in the --config, or give --abort-after",
+        )
+    # Serverless at its base: what it scales up to meanwhile nobody knows before its bill.
+    hour = Usage(rpu_seconds=section.candidate.rpu * 3600)
+    prices = Prices(region=section.region, own=section.prices)
+    figures = price_place(section.candidate, prices, hour, run_hours=1)
+    return f"{usd / (figures.usd or 1) * 3600:.0f}s"

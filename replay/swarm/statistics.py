@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
 _BETWEEN_PAUSES = 8
-_KEPT_S = 3_600
+_KEPT_S = 600
 _KEPT_POINTS = 2_000
 
 
