@@ -49,11 +49,8 @@ def measure_drift(
     end_us = int(evidence.due_us.max(where=timed, initial=warm_up_us)) + 1
     wanted = max((end_us - warm_up_us) // _WINDOW_US, _USUAL)
     number = int(min(wanted, timed.sum() // _FLOOR))
-    found: dict[str, Any] = {
-        "windows": number,
-        "window_us": None,
-        "gaps": list(resumptions(evidence.document)),
-    }
+    gaps = list(resumptions(evidence.document))
+    found: dict[str, Any] = {"windows": number, "window_us": None, "gaps": gaps}
     if number < _LEAST:
         enough = f"{timed.sum():,} samples, drift needs {_LEAST} windows of {_FLOOR}"
         return found | {"reason": f"too short to tell drift: {enough}", "series": {}}
@@ -79,7 +76,7 @@ def measure_drift(
         for name, values in columns.items()
         if np.isfinite(values).sum() >= _LEAST
     }
-    return found | {"window_us": float(edges_us[1]), "reason": None, "series": series}
+    return found | {"window_us": float(edges_us[1] - edges_us[0]), "reason": None, "series": series}
 
 
 def _series(
@@ -157,25 +154,26 @@ def _quantiles(values: Floats | Int64s, window: Int64s, number: int, p: float) -
 def _client(run: Run, window_of: Any, number: int) -> dict[str, Floats]:  # noqa: ANN401
     """Memory (as a logarithm) and open sessions of all processes, means of windows (number)."""
     path, notes = run.path / CLIENT, list[dict[str, Any]]()
-    if path.exists():
-        # The last line of a master that was killed is none.
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        # A master that was killed leaves a part of one.
         with suppress(ValueError):
-            for line in path.read_text(encoding="utf-8").splitlines():
-                notes.append(json.loads(line))
+            notes.append(json.loads(line))
+    if not notes:
+        return {}
     window = window_of(np.array([note["at_us"] for note in notes], np.int64))
-    names = {note["worker"] for note in notes}
-    found = {}
-    for what in ("memory_bytes", "open_sessions"):
-        total = np.zeros(number)
-        for name in names:
-            chosen = np.array([note["worker"] == name and what in note for note in notes])
-            if chosen.any():
-                told = np.array([note.get(what, 0) for note in notes], float)[chosen]
-                count = np.bincount(window[chosen], minlength=number)
-                sums = np.bincount(window[chosen], told, minlength=number)
-                total += np.where(count, sums / np.maximum(count, 1), np.nan)
-        found[what] = np.log(np.maximum(total, 1)) if what == "memory_bytes" else total
-    return found if notes else {}
+    names, who = np.unique([note["worker"] for note in notes], return_inverse=True)
+
+    def added(what: str, each: float) -> Floats:
+        sums = np.zeros((len(names), number))
+        np.add.at(sums, (who, window), [note.get(what, each) for note in notes])
+        return sums
+
+    count = added("", 1.0)
+    count[count == 0] = np.nan
+    memory, sessions = (
+        (added(what, 0.0) / count).sum(axis=0) for what in ("memory_bytes", "open_sessions")
+    )
+    return {"memory_bytes": np.log(memory), "open_sessions": sessions}
 
 
 def _lost_us(evidence: Evidence) -> Int64s:

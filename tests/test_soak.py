@@ -129,11 +129,12 @@ def test_a_soak_that_is_stopped_and_then_killed_goes_on_each_time(tmp_path: Path
     ledger = run.ledger()
     assert ledger.balanced
     assert ledger.as_json() == run.document["ledger"]
-    assert run.samples().num_rows == ledger.planned == 480
+    planned = run.document["timetable"]["statements"]
+    assert run.samples().num_rows == ledger.planned == planned
     # A statement or two may have been on their way when it was killed.
-    assert ledger.ok >= 470
+    assert ledger.ok >= planned - 10
     keys = run.samples().select(["statement_id", "clone"]).to_pylist()
-    assert len({tuple(key.values()) for key in keys}) == 480
+    assert len({tuple(key.values()) for key in keys}) == planned
     legs = run.document["legs"]
     assert [leg["ended_by"] for leg in legs][:2] == ["interrupted", None]
     assert 0 == legs[0]["from_us"] < legs[1]["from_us"] < legs[2]["from_us"] < 24_000_000
@@ -165,13 +166,17 @@ def wait_for_rows(out: Path, rows: int) -> None:
         (["--for", "1h", "-o", "."], "is not empty"),
         (["--resume", "."], "is not a soak"),
         (["--resume", ".", "--for", "1h"], "goes on with the options of then"),
-        (["--for", "1h", "-o", "new", "--roll", "now"], "`--roll now` is not a time"),
-        (["--for", "1h", "-o", "new", "--abort-errors", "6"], "is not a share"),
+        (
+            ["--for", "1h", "-o", "new", "--host", "null:", "--roll", "now"],
+            "`--roll now` is not a time",
+        ),
+        (["--for", "1h", "-o", "new", "--host", "null:", "--abort-errors", "6"], "is not a share"),
+        (["--for", "1h", "-o", "new", "--abort-cost", "50"], "what an hour of 2.0 costs"),
     ],
 )
 def test_what_makes_no_sense_is_told(options: list[str], words: str, tmp_path: Path) -> None:
     (tmp_path / "something").touch()
-    with soaking(tmp_path / "new", *options, "--host", "null:") as process:
+    with soaking(tmp_path / "new", *options) as process:
         code, told = ended(process)
     assert words in told
     assert code in (ExitCode.USAGE, ExitCode.UNREADABLE)
@@ -251,10 +256,10 @@ def test_a_short_soak_of_a_real_server_is_cut_into_windows(
         code, told = ended(process)
     assert code == ExitCode.UNDECIDED, told
     document = verdict(out)
-    assert document["ledger"]["ok"] == document["ledger"]["planned"] == 3_240
+    assert document["ledger"]["ok"] == document["ledger"]["planned"] >= 3_240
     (worker,) = Run(out / "run").document["workers"]
     assert [file["file"] for file in worker["files"][:2]] == ["w0-0001.parquet", "w0-0002.parquet"]
-    assert sum(file["rows"] for file in worker["files"]) == 3_240
+    assert sum(file["rows"] for file in worker["files"]) == document["ledger"]["ok"]
     assert document["drift"]["windows"] >= 12
     assert {"p50", "p95", "errors", "memory_bytes"} <= document["drift"]["series"].keys()
     assert not any("is not the file that the run wrote" in said for said in document["warnings"])

@@ -1,4 +1,4 @@
-"""Rules that end a run early: errors, p95, the tool's lag over the last minutes, money spent."""
+"""Rules that end a run early: errors, p95 and the tool's lag lately, and how long it lasts."""
 
 from __future__ import annotations
 
@@ -16,35 +16,31 @@ WINDOW_S = 120.0
 """Rules look at what ended in this time, and not before a run has lasted as long."""
 _LOOK_S = 5.0
 _LEAST = 50
-"""Statements of a window below which nothing is said of shares and percentiles."""
+"""Statements of a window below which nothing is said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What a run may not exceed; None where nobody minds."""
+    """The most that a run may have, None where nobody minds.
+
+    `errors` is a share of what ended, `p95_s` of response times, `lag_s` the p99 of the tool's own
+    lag, `after_s` how long it may last.
+    """
 
     errors: float | None = None
-    """Share of what ended."""
     p95_s: float | None = None
-    """Of response times."""
     lag_s: float | None = None
-    """p99 of the tool's own lag."""
     after_s: float | None = None
-    """How long a run may last for what it may cost."""
 
 
 def rules_of(options: Namespace) -> Rules:
-    """The rules that these options set.
-
-    Raises:
-        UsageError: one of them makes no sense.
-    """
-    return Rules(
-        errors=_share(options.abort_errors),
-        p95_s=seconds_of(options.abort_p95, option="--abort-p95") or None,
-        lag_s=seconds_of(options.abort_lag, option="--abort-lag") or None,
-        after_s=seconds_of(options.abort_after, option="--abort-after") or None,
-    )
+    """The rules that these options set; raises UsageError where one makes no sense."""
+    names = {"p95_s": "abort_p95", "lag_s": "abort_lag", "after_s": "abort_after"}
+    times = {
+        field: seconds_of(getattr(options, name), option=f"--{name.replace('_', '-')}") or None
+        for field, name in names.items()
+    }
+    return Rules(errors=_share(options.abort_errors), **times)
 
 
 class Watch:
@@ -58,19 +54,17 @@ class Watch:
     def reason(self, counts: Ints, *, zero_s: float) -> str | None:
         """Why the run must end now, if it must.
 
-        `counts` are a run's figures so far, see `replay.live`; `zero_s` is on `time.monotonic`.
+        `counts` are its figures so far, see `replay.live`; `zero_s` is on `time.monotonic`.
         """
-        now_s = time.monotonic()
-        after_s = self._rules.after_s
+        now_s, after_s = time.monotonic(), self._rules.after_s
         if after_s is not None and now_s - zero_s >= after_s:
             return f"--abort-after: it has lasted {after_s:,.0f} s"
         if now_s < max(zero_s, self._next_s):
             return None
         self._next_s = now_s + _LOOK_S
         self._past.append(counts)
-        if len(self._past) < (self._past.maxlen or 0):
-            return None
-        return exceeded(self._rules, counts - self._past[0])
+        whole = len(self._past) == self._past.maxlen
+        return exceeded(self._rules, counts - self._past[0]) if whole else None
 
 
 def exceeded(rules: Rules, counts: Ints) -> str | None:
@@ -93,10 +87,12 @@ def exceeded(rules: Rules, counts: Ints) -> str | None:
 
 
 def _share(text: str) -> float | None:
+    if not text:
+        return None
     try:
-        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1) if text else None
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
         share = -1.0
-    if share is not None and not 0 <= share <= 1:
+    if not 0 <= share <= 1:
         raise UsageError(f"`--abort-errors {text}` is not a share", hint="write it as 5% or 0.05")
     return share
