@@ -77,6 +77,7 @@ def test_a_stream_rolls_to_files_that_hold_everything_once(tmp_path: Path) -> No
     # Who goes on with a run overwrites nothing of it.
     again, _ = stream_of(tmp_path, batches=1, roll_s=1e-9)
     assert again.path.name == "w0-0007.arrows"
+    again.finish()
 
 
 def test_where_there_is_no_room_for_the_next_file_this_one_goes_on(
