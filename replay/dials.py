@@ -55,6 +55,8 @@ class Dials:
     """Stretches in which 1.0 answered nobody are cut to this."""
     loop_s: float = 0.0
     """Begin again until this long after zero."""
+    roll_s: float = 0.0
+    """Samples go to a file of their own each time this long; zero: one file a worker."""
     vary: str = "literals"
     """Whether clones draw `literals` from other statements of their template, or `none`."""
     digest: bool = False
@@ -74,7 +76,7 @@ class Dials:
             value = getattr(self, name)
             if not (np.isfinite(value) and value > 0):
                 raise UsageError(f"`--{name.replace('_', '-')}` must be a positive number")
-        for name in ("think", "max_idle_s", "loop_s"):
+        for name in ("think", "max_idle_s", "loop_s", "roll_s"):
             value = getattr(self, name)
             if value is not None and not (np.isfinite(value) and value >= 0):
                 option = name.removesuffix("_s").replace("_", "-")

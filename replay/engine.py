@@ -20,6 +20,7 @@ from typing import Any, cast
 
 import gevent
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from gevent.event import Event
 
@@ -37,7 +38,7 @@ from replay.samples import (
     SampleStream,
 )
 from replay.session import Session
-from replay.strain import Strain, undisturbed
+from replay.strain import Strain, own_memory, undisturbed
 from replay.target.credentials import Credentials
 from replay.target.wire import LoginFailed
 from replay.timetable import Timetable
@@ -57,7 +58,8 @@ class Engine:
 
     `play` returns at once; `finished` is set when every statement has ended and every sample is
     on disk. `drain` ends early: nothing more is sent, what is in flight gets `grace_s`. `part` is
-    the shard's number and how many there are.
+    the shard's number and how many there are, `begun` which sessions began before this run was
+    gone on with: what they had set on the server is gone.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Engine:
         variation: Variation,
         credentials: Credentials | None = None,
         part: tuple[int, int] = (0, 1),
+        begun: npt.NDArray[np.bool_] | None = None,
         on_rows: Sequence[OnRows] = (),
     ) -> None:
         self.started = False
@@ -85,6 +88,7 @@ class Engine:
         self._think_us = memoryview(cast(Any, timetable.think_us))
         self._dials = dials
         self._part = part
+        self._begun = begun
         self._logins = Logins(connect, credentials, timeout_s=dials.statement_timeout_s)
         self._users = statements["user"] if dials.act_as == "captured" else None
         self._flights = Flights(timeout_s=dials.statement_timeout_s)
@@ -108,8 +112,12 @@ class Engine:
 
     @property
     def gauges(self) -> dict[str, int]:
-        """Statements sent and not answered, sessions that have begun and not ended."""
-        return {"in_flight": len(self._flights.aloft), "open_sessions": len(self._sessions)}
+        """Statements sent and not answered, sessions that have begun and not ended, memory."""
+        return {
+            "in_flight": len(self._flights.aloft),
+            "open_sessions": len(self._sessions),
+            "memory_bytes": own_memory(),
+        }
 
     def play(self, *, zero_ns: int) -> None:
         """Start; `zero_ns` is the run's zero on `time.monotonic_ns`, best in the near future."""
@@ -153,7 +161,10 @@ class Engine:
             if self._draining:
                 self._cancel_from(first)
                 break
-            self._spawn(self._play, Session(clone=int(clone[number])), first, stop)
+            session = Session(clone=int(clone[number]))
+            if self._begun is not None and self._begun[number]:
+                session.lose()
+            self._spawn(self._play, session, first, stop)
 
     def _cancel_from(self, first: int) -> None:
         """Statements of sessions that had not begun when the run was ended."""

@@ -18,12 +18,12 @@ from replay.offsets import Ints
 from replay.timetable import Timetable
 
 BUCKETS = 400  # the first for times below a microsecond, the last for those beyond three hours
-LAG, BACKLOG, ENDS, GROUPS = range(4)
+LAG, BACKLOG, ENDS, ANSWERS, GROUPS = range(5)
 """Rows: the tool's delay, sent − max(due, ready); 2.0's, ready − due where positive; what ended and
-then errors by cause; the first of the groups' rows."""
+then errors by cause; done − due of answers and timeouts; the first of the groups' rows."""
 CAPTURED, RESPONSE, SERVICE = range(3)
 """Rows of a group, of what ended ok and was timed by 1.0: there, done − due, done − sent."""
-GAUGES = ("due", "in_flight", "open_sessions")
+GAUGES = ("due", "in_flight", "open_sessions", "memory_bytes")
 CAUSES = {
     "08": "connection", "22": "data", "28": "login", "40": "rollback", "42": "name or syntax",
     "53": "resource", "57": "cancellation", "": "other",
@@ -91,6 +91,8 @@ class Feed:
         self._add(LAG, lag_us)
         self._add(BACKLOG, (ready_us - due_us)[sent])
         self._counts[ENDS, 0] += len(rows)
+        answered = (status == samples.OK) | (status == samples.TIMEOUT)
+        self._add(ANSWERS, (done_us - due_us)[answered & sent])
         failed = (status == samples.ERROR) | (status == samples.TIMEOUT)
         for each in zip(index[failed].tolist(), clone[failed].tolist(), strict=True):
             sqlclass = (notes.get(each, (None,))[0] or "")[:2]

@@ -18,6 +18,9 @@ from replay.dials import Dials
 from replay.timetable import Timetable, build_timetable
 from replay.workload import TEXTS, Workload
 
+PLANS = ".plan."
+"""How names of plans' directories begin."""
+
 _COLUMNS = tuple("session_id seq started_at duration_us kind template_id error user".split())
 
 
@@ -51,7 +54,7 @@ def write_plan(plan: Plan, workload: Workload, run_dir: Path) -> TemporaryDirect
         OSError: there is no room.
     """
     run_dir.mkdir(parents=True, exist_ok=True)
-    files = TemporaryDirectory(prefix=".plan.", dir=run_dir.resolve())
+    files = TemporaryDirectory(prefix=PLANS, dir=run_dir.resolve())
     try:
         directory = Path(files.name)
         for field in fields(Timetable):

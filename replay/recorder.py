@@ -44,8 +44,6 @@ class Recorder:
         self.notes: Notes = {}
         self.failure: str | None = None
         """Why samples could not be recorded, if they could not; `on_failure` was called then."""
-        self.closing: dict[str, Any] = {}
-        """Of the finished file: `rows_written`, `sha256` and its name."""
         self._stream = stream
         self._on_rows = on_rows
         self._on_failure = on_failure
@@ -54,6 +52,11 @@ class Recorder:
     def rows(self) -> int:
         """Samples on disk."""
         return self._stream.rows
+
+    @property
+    def closing(self) -> dict[str, Any]:
+        """What the master is told of the samples when all are written."""
+        return {"rows_written": self._stream.rows, "files": self._stream.files}
 
     def unsent(
         self,
@@ -109,8 +112,6 @@ class Recorder:
         for _ in range(2):
             self.write()
         try:
-            self.closing = in_thread(self._stream.finish)
+            in_thread(self._stream.finish)
         except OSError as error:
             self.failure = self.failure or f"samples cannot be closed: {error}"
-        self.closing.setdefault("rows_written", self._stream.rows)
-        self.closing.setdefault("sha256", "")

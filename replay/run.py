@@ -2,8 +2,9 @@
 
     RUN/
         run.json            what was replayed where, with which dials, by whom, and the ledger
-        samples/*.parquet   one file per worker
+        samples/*.parquet   one file per worker, or one after another
         samples/*.arrows    the same while a worker is writing, or after it died
+        client.jsonl        what the processes of the run took, see `replay.swarm.client`
 
 A worker appends Arrow record batches to a stream, so whatever kills it leaves everything up to
 the last batch readable. A worker that ends well turns its stream into Parquet.
@@ -17,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,8 @@ SCHEMA_VERSION = 1
 
 STATUSES = ("ok", "error", "timeout", "cancelled", "skipped", "unknown")
 """Every planned statement ends as exactly one of these."""
+
+CLIENT = "client.jsonl"
 
 SAMPLES = pa.schema(
     [
@@ -192,21 +196,9 @@ class Run:
         return Ledger.of_samples(self.planned, self.sample_batches(("status", "error")))
 
     def sample_batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """The rows of every sample file, a bounded number at a time.
-
-        Of a stream that was cut off, those before the cut.
-        """
-        tables, streams = sample_files(self.path)
-        for path in tables:
-            try:
-                with pq.ParquetFile(path) as file:
-                    for batch in file.iter_batches(columns=list(columns)):
-                        yield _completed(batch, columns)
-            except (OSError, pa.ArrowException) as error:
-                raise Unreadable(f"`{path}` is damaged") from error
-        for path in streams:
-            for batch in read_stream(path):
-                yield _completed(batch, columns)
+        """The rows of every sample file, a bounded number at a time."""
+        for path in chain(*sample_files(self.path)):
+            yield from batches_of(path, columns)
 
     def sample_reader(self, columns: Sequence[str]) -> pa.RecordBatchReader:
         """The same as Arrow and DuckDB take a stream; to be read once."""
@@ -218,11 +210,30 @@ class Run:
         return self.sample_reader(SAMPLES.names).read_all()
 
 
+def files_of(worker: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """`file` and `sha256` of each sample file that a worker of run.json closed."""
+    return list(worker.get("files") or ([worker] if worker.get("file") else []))
+
+
 def _completed(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
     """These columns of a batch; of a run from before a column was added, nulls."""
     for name in {*columns} - {*batch.schema.names}:
         batch = batch.append_column(name, pa.nulls(batch.num_rows, SAMPLES.field(name).type))
     return batch.select(columns)
+
+
+def batches_of(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The rows of one sample file; of a stream that was cut off, those before the cut."""
+    if path.suffix == ".arrows":
+        for batch in read_stream(path):
+            yield _completed(batch, columns)
+        return
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(columns=list(columns)):
+                yield _completed(batch, columns)
+    except (OSError, pa.ArrowException) as error:
+        raise Unreadable(f"`{path}` is damaged") from error
 
 
 def read_stream(path: Path) -> Iterator[pa.RecordBatch]:

@@ -3,13 +3,18 @@
 The engine appends ten integers per statement to one flat array; nothing else happens on its
 thread. Twice a second the array goes to a thread of its own, which looks up what can be
 looked up (session, template, due time), makes an Arrow batch and appends it to a stream: at most
-that second is at risk when the process is killed. At the end the stream becomes Parquet.
+that second is at risk when the process is killed. At the end, and in long runs now and then, the
+stream becomes Parquet.
 """
 
 from __future__ import annotations
 
+import fcntl
+import time
 from array import array
+from collections.abc import Iterator
 from contextlib import suppress
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -106,19 +111,31 @@ def rows_of(flat: array[int]) -> Rows:
 
 
 class SampleStream:
-    """One worker's samples on disk. Every method may block: call them off the event loop."""
+    """One worker's samples on disk. Every method may block: call them off the event loop.
 
-    def __init__(self, directory: Path, *, worker: str, planned: Planned) -> None:
+    After every `roll_s` seconds a file is closed and another begun; never where that is zero.
+    """
+
+    def __init__(
+        self, directory: Path, *, worker: str, planned: Planned, roll_s: float = 0.0
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        self.path = directory / f"{worker}.arrows"
         self.rows = 0
+        self.files: list[dict[str, Any]] = []
+        """Of those that are closed: `file`, `sha256` and `rows`."""
+        self._directory = directory
         self._worker = worker
         self._planned = planned
+        self._roll_s = roll_s
+        self._until_s = time.monotonic() + roll_s
         self._reserve = directory / f".{worker}.reserve"
         self._reserve.write_bytes(bytes(_RESERVE_BYTES))
-        self._file = self.path.open("wb", buffering=0)
-        self._good_bytes = 0
-        self._write(SAMPLES.serialize())
+        self._part = _Part(self._free_path())
+
+    @property
+    def path(self) -> Path:
+        """The file that is written now, or was last."""
+        return self._part.path
 
     def append(self, rows: Rows, notes: Notes) -> None:
         """Write one batch.
@@ -128,27 +145,64 @@ class SampleStream:
                 reserve is free for one more try.
         """
         batch = self._planned.batch(rows, notes, worker=self._worker)
-        self._write(batch.serialize())
+        try:
+            if self._roll_s and time.monotonic() >= self._until_s:
+                self._roll()
+            self._part.write(batch.serialize())
+        except OSError:
+            self.release_reserve()
+            raise
+        self._part.rows += batch.num_rows
         self.rows += batch.num_rows
 
     def release_reserve(self) -> None:
         """Give the reserved space back, to write what is left on a full disk."""
         self._reserve.unlink(missing_ok=True)
 
-    def finish(self) -> dict[str, Any]:
-        """Turn the stream into Parquet: `rows_written`, name of `file` and `sha256` of them."""
-        self._file.close()
-        self.release_reserve()
-        parquet = self.path.with_suffix(".parquet")
-        # Without room for a second copy the stream stays: it is as good, and readers know it.
-        with suppress(OSError):
-            write_table(parquet, SAMPLES, read_stream(self.path))
-            self.path.unlink()
-            self.path = parquet
-        told = {"file": self.path.name, "sha256": sha256_of(self.path)}
-        return {"rows_written": self.rows, **told}
+    def finish(self) -> None:
+        """Close the last file.
 
-    def _write(self, message: pa.Buffer) -> None:
+        Raises:
+            OSError: it cannot be read again.
+        """
+        self.release_reserve()
+        self.files.append(self._part.finish())
+
+    def _roll(self) -> None:
+        # The next one first: where there is no room for it, this one goes on.
+        full, self._part = self._part, _Part(self._free_path())
+        self._until_s = time.monotonic() + self._roll_s
+        self.files.append(full.finish())
+
+    def _free_path(self) -> Path:
+        """Of the next file; a run that is gone on with has some of this worker already."""
+        taken = {path.stem for path in self._directory.glob(f"{self._worker}*.*")}
+        names: Iterator[str] = (f"{self._worker}-{number:04}" for number in count(1))
+        if not self._roll_s:
+            names = chain([self._worker], names)
+        name = next(name for name in names if name not in taken)
+        return self._directory / f"{name}.arrows"
+
+
+class _Part:
+    """One file of a stream."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows = 0
+        self._good_bytes = 0
+        self._file = path.open("wb", buffering=0)
+        # Seen by who would go on with the run; not every file system has locks.
+        with suppress(OSError):
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            self.write(SAMPLES.serialize())
+        except OSError:
+            path.unlink()
+            raise
+
+    def write(self, message: pa.Buffer) -> None:
+        """Append a whole message, or nothing."""
         view = memoryview(message)
         try:
             while view:
@@ -157,9 +211,19 @@ class SampleStream:
             # A part of a message would hide every later one from readers.
             self._file.truncate(self._good_bytes)
             self._file.seek(self._good_bytes)
-            self.release_reserve()
             raise
         self._good_bytes += len(message)
+
+    def finish(self) -> dict[str, Any]:
+        """Turn it into Parquet: name of `file`, its `sha256` and `rows`."""
+        self._file.close()
+        parquet = self.path.with_suffix(".parquet")
+        # Without room for a second copy the stream stays: it is as good, and readers know it.
+        with suppress(OSError):
+            write_table(parquet, SAMPLES, read_stream(self.path))
+            self.path.unlink()
+            self.path = parquet
+        return {"file": self.path.name, "sha256": sha256_of(self.path), "rows": self.rows}
 
 
 _STATUS_NAMES = pa.array(STATUSES)

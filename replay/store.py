@@ -18,6 +18,7 @@ from typing import Any
 
 from replay.artefact import read_json, sha256_of
 from replay.errors import Unreadable, UsageError
+from replay.run import files_of
 
 _CHECKSUM = {"ChecksumAlgorithm": "SHA256"}
 _LAST = ("manifest.json", "run.json", "verdict.json")
@@ -148,4 +149,5 @@ def _stated(artefact: Path) -> dict[str, str]:
         stated: dict[str, str] = read_json(artefact / "manifest.json", what="workload")["sha256"]
         return stated
     workers = read_json(artefact / "run.json", what="run")["workers"]
-    return {f"samples/{each['file']}": each["sha256"] for each in workers if each.get("file")}
+    files = (file for worker in workers for file in files_of(worker))
+    return {f"samples/{each['file']}": each["sha256"] for each in files}

@@ -109,6 +109,26 @@ class Timetable:
             think_us=self.think_us[keep] if len(self.think_us) else self.think_us,
         )
 
+    def rest(self, from_us: int) -> tuple[Timetable, npt.NDArray[np.bool_]]:
+        """What is due from then on, and which of its sessions had begun before."""
+        keep = self.due_us >= from_us
+        lengths = np.add.reduceat(keep, self.starts[:-1], dtype=np.int64)
+        begun = (lengths < np.diff(self.starts))[lengths > 0]
+        rest = self.only(keep)
+        # What is left of a session may be due after others begin.
+        turns = np.argsort(rest.due_us[rest.starts[:-1]], kind="stable")
+        lengths = np.diff(rest.starts)[turns]
+        starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        position = np.arange(starts[-1]) + np.repeat(rest.starts[:-1][turns] - starts[:-1], lengths)
+        ordered = Timetable(
+            row=rest.row[position],
+            due_us=rest.due_us[position],
+            starts=starts,
+            clone=rest.clone[turns],
+            think_us=rest.think_us[position] if len(rest.think_us) else rest.think_us,
+        )
+        return ordered, begun[turns]
+
     def as_json(self) -> dict[str, int]:
         """The `timetable` object of run.json."""
         return {

@@ -19,6 +19,7 @@ from reports.compare import (
 )
 from reports.correctness import Correctness, compare_answers
 from reports.cost import Cost
+from reports.drift import measure_drift
 from reports.errors import Errors, new_errors_by_template, split_errors
 from reports.fidelity import Fidelity, measure_fidelity
 from reports.ingest import ingest_figures
@@ -69,6 +70,8 @@ class Case:
     """What the server said of the run, or of that which its result cache served most."""
     noise: list[dict[str, Any]]
     """How much runs of one side differ, see `reports.noise`."""
+    drift: dict[str, Any] | None
+    """How a long run changed while it went on, see `reports.drift`; None of several."""
     forced: bool
     """True where the baseline run replayed another workload."""
 
@@ -119,6 +122,11 @@ def build_case(
         ingest=ingest_figures(*runs),
         server=max(servers, key=lambda told: told["result_cache_share"] or 0, default=None),
         noise=noise_floor(arms),
+        drift=None
+        if candidate.parts
+        else measure_drift(
+            candidate, warm_up_us=decision.warm_up_us, confidence=decision.two_sided
+        ),
         forced=forced,
     )
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from replay.artefact import sha256_of
-from replay.run import sample_files
+from replay.run import CLIENT, files_of, sample_files
 from reports.load import Evidence
 
-_FILES = ("run.json", "ingest.jsonl", "server/queries.parquet", "server/usage.json",
+_FILES = ("run.json", CLIENT, "ingest.jsonl", "server/queries.parquet", "server/usage.json",
           "server/metrics.parquet")  # fmt: skip
 
 
@@ -50,6 +50,7 @@ def changed(sides: Mapping[str, Evidence], found: Mapping[str, str]) -> Iterator
     """Names of sample files that are not what their run says it wrote."""
     for arm, evidence in sides.items():
         for worker in evidence.document.get("workers") or []:
-            name = f"{arm}/samples/{worker.get('file')}"
-            if worker.get("sha256") and found.get(name, worker["sha256"]) != worker["sha256"]:
-                yield name
+            for each in files_of(worker):
+                name = f"{arm}/samples/{each['file']}"
+                if found.get(name, each["sha256"]) != each["sha256"]:
+                    yield name

@@ -25,6 +25,7 @@ from replay.sequence import duration_s
 from replay.store import fetch, written
 from reports.history.verb import history
 from reports.ramp import ramp
+from reports.soak import soak
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -306,7 +307,7 @@ def demo(out: Path, size: str, seconds: int, redshift_like: bool, as_json: bool)
         print_json({"report": str(page)})
 
 
-for verb in (*VERBS, interleave, ramp, history):
+for verb in (*VERBS, interleave, ramp, soak, history):
     fourstep.add_command(verb)
 
 

@@ -27,7 +27,7 @@ class Fidelity:
     """The `fidelity` object of verdict.json; None where a figure could not be measured.
 
     `continued`: workers were lost and the run was finished without them; the shares are then
-    those of what the others were given.
+    those of what the others were given. Of an aborted run they are those of what was asked.
     """
 
     finished: bool
@@ -58,7 +58,9 @@ def measure_fidelity(evidence: Evidence, ledger: Ledger) -> Fidelity:
     lost = sum(bool(w.get("lost")) for w in workers)
     continued = ended_by == "done" and lost > 0
     skipped = ledger.skipped.total()
-    gone = ledger.unknown + ledger.cancelled if continued else 0
+    # What was not asked for a reason that the verdict names is no fault of the replay.
+    early = continued or ended_by == "aborted"
+    gone = ledger.unknown + ledger.cancelled if early else 0
     to_replay = ledger.planned - skipped - gone
     replayed = ledger.ok + ledger.error + ledger.timeout
     return Fidelity(
@@ -69,7 +71,7 @@ def measure_fidelity(evidence: Evidence, ledger: Ledger) -> Fidelity:
         starved_p99_us=max(starved, default=None),
         lag_budget_us=budget_us,
         backlogged_share=_share(evidence.backlog_us > budget_us, sent),
-        offered_over_target=_offered(evidence, budget_us, continued=continued),
+        offered_over_target=_offered(evidence, budget_us, early=early),
         replayed_share=replayed / to_replay if to_replay > 0 else None,
         skipped_share=skipped / ledger.planned if ledger.planned else None,
         # One worker at its limit is enough to distort the samples it took.
@@ -90,13 +92,13 @@ def _quantile(values: npt.NDArray[np.int64], p: float) -> int | None:
     return int(np.partition(values, rank)[rank]) if len(values) else None
 
 
-def _offered(evidence: Evidence, budget_us: int, *, continued: bool) -> float | None:
+def _offered(evidence: Evidence, budget_us: int, *, early: bool) -> float | None:
     """Share of the statements the tool could send by the timetable's end that it had sent.
 
     A statement could be sent once it was due and its session ready; one lag budget is allowed
     after the last due time. What waits behind a slow answer is the target's doing and not counted.
     """
-    apart = ("skipped", "unknown", "cancelled") if continued else ("skipped",)
+    apart = ("skipped", "unknown", "cancelled") if early else ("skipped",)
     planned = ~evidence.is_status(*apart) & (evidence.due_us != MISSING)
     if not planned.any():
         return None

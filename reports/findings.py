@@ -41,6 +41,23 @@ def of_time(document: Document) -> str:
     return f"No new errors; the tool's own lag stayed at {fmt.duration(lag)} (p99)"
 
 
+def of_drift(document: Document) -> str:
+    """How p95 changed over a long run, and its steps."""
+    series = document["drift"]["series"].get("p95")
+    if series is None:
+        return "Too short to tell drift"
+    steps = [step_in_words(step) for step in series["steps"]]
+    drift = f"p95 {series['word']}, {fmt.change(series['drift'])} over the run"
+    return "; ".join([drift, *steps]) if steps else f"{drift}; no step"
+
+
+def step_in_words(step: Mapping[str, Any]) -> str:
+    """A sudden change of a long run: how high, when, and what is known of why."""
+    way = "up" if step["change"] > 0 else "down"
+    cause = f" ({step['label']})" if step["label"] else ""
+    return f"a step {way} by {fmt.change(step['change'])} at {fmt.clock(step['at_us'])}{cause}"
+
+
 def of_split(document: Document) -> str:
     """Where most of the time went."""
     parts = document["server"]["split"]["parts"]

@@ -120,6 +120,13 @@ def stamp(iso: str | None) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def clock(us: float) -> str:
+    """A moment of a run: `9:05`, `1:30 h`."""
+    minutes, rest = divmod(round(us / 1e6), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d} h" if hours else f"{minutes}:{rest:02d}"
+
+
 def plural(value: int, one: str, many: str | None = None) -> str:
     """`1 statement`, `2 statements`."""
     return f"{value:,} {one if value == 1 else many or one + 's'}"
@@ -142,6 +149,7 @@ _UNITS = {
     "ratio": ratio,
     "count": count,
     "share": share,
+    "change": change,
     "usd": money,
     "per_s": rate,
 }

@@ -112,16 +112,17 @@ class Gates:
         settle(self.source, ended, hint="mend what it excused, or renew `until` on purpose")
 
 
-def load_gates(path: Path | None) -> Gates:
-    """Read gates from `path`, or those that ship with fourstep.
+def load_gates(path: Path | None, *, soak: bool = False) -> Gates:
+    """Read gates from `path`, or those that ship with fourstep, for a `soak` some more.
 
     Raises:
         UsageError: the file is not TOML or has problems; lists all of them at once.
     """
     problems: list[str] = []
-    shipped = importlib.resources.files("reports") / "gates.toml"
-    with importlib.resources.as_file(shipped) as default:
-        document = Table(read_toml(path or default), "", problems)
+    content = read_toml(path or _shipped("gates.toml"))
+    if path is None and soak:
+        content["gate"] += read_toml(_shipped("gates_soak.toml"))["gate"]
+    document = Table(content, "", problems)
     if document.value("schema") != SCHEMA:
         document.add(f"`schema` must be {SCHEMA}, not `{document.value('schema')}`")
     gates = [_gate(table) for table in document.tables("gate")]
@@ -142,6 +143,10 @@ def load_gates(path: Path | None) -> Gates:
     document.close()
     settle(path or "gates.toml", problems, hint="every key is explained in docs/gates.md")
     return checked
+
+
+def _shipped(name: str) -> Path:
+    return Path(str(importlib.resources.files("reports") / name))
 
 
 def _decision(table: Table) -> Decision:
@@ -217,7 +222,7 @@ def _limit(table: Table, limits: tuple[str, ...], *, unit: str) -> dict[str, Any
     key = present[0]
     if unit == "us" and not key.endswith("_ratio"):
         return {"key": key, "limit": table.duration_us(key)}
-    high = 1.0 if unit == "share" else float("inf")
+    high = 1.0 if unit in ("share", "change") else float("inf")
     low = 1e-9 if key.endswith("_ratio") else 0
     return {"key": key, "limit": table.number(key, low=low, high=high)}
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from reports.compare import QUANTILES
+from reports.drift import STATS
 from reports.ingest import LOAD_STATS
 
 
@@ -24,6 +25,8 @@ class Metric(StrEnum):
     RESULTS_MISMATCHES = "results.mismatches"
     RESULTS_MISMATCH_SHARE = "results.mismatch_share"
     COST_MONTHLY = "cost.monthly"
+    DRIFT_RESPONSE = "drift.response"
+    DRIFT_STEP = "drift.step"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +48,8 @@ _LATENCY = Measure(
     timing=True,
 )  # fmt: skip
 
+_DRIFT = Measure(unit="change", takes=("stat",), stats=tuple(STATS), timing=True)
+
 METRICS = {
     Metric.LATENCY_RESPONSE: replace(_LATENCY, takes=(*_LATENCY.takes, "for_each")),
     Metric.LATENCY_SERVICE: _LATENCY,
@@ -62,5 +67,7 @@ METRICS = {
     Metric.RESULTS_MISMATCHES: Measure(unit="count", takes=("max_unevaluated_share",)),
     Metric.RESULTS_MISMATCH_SHARE: Measure(unit="share", takes=("max_unevaluated_share",)),
     Metric.COST_MONTHLY: Measure(unit="usd", limits=("max", "max_ratio")),
+    Metric.DRIFT_RESPONSE: _DRIFT,
+    Metric.DRIFT_STEP: _DRIFT,
 }
 """All metrics; `reports.judge.judge` has who judges each."""

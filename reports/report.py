@@ -15,9 +15,11 @@ from matplotlib.figure import Figure
 
 from replay.artefact import write_json, write_text
 from replay.errors import UsageError
+from replay.run import Run
 from reports import findings
 from reports.case import Case, build_case
 from reports.charts.cost import draw_cost
+from reports.charts.drift import draw_drift
 from reports.charts.over_time import draw_over_time
 from reports.charts.percentile_curve import draw_percentile_curve
 from reports.charts.split import draw_split
@@ -29,7 +31,7 @@ from reports.cost import estimate_cost
 from reports.gates import Gates, load_gates
 from reports.judge.judge import judge
 from reports.metrics import Metric
-from reports.pool import load_side
+from reports.pool import load_side, runs_in
 from reports.render.html import render_html
 from reports.render.junit import render_junit
 from reports.render.markdown import render_markdown
@@ -58,7 +60,8 @@ def write_report(
         UsageError: gates or config have problems, or the runs replayed different workloads.
         Unreadable: a run cannot be read.
     """
-    rules = load_gates(gates)
+    dials = Run(runs_in(runs[0])[0]).document.get("dials") or {}
+    rules = load_gates(gates, soak=bool(dials.get("roll_s")))
     tag = rules.decision.tag
     others = [baseline] if isinstance(baseline, Path) else baseline or ()
     other = load_side(others, tag=tag) if others else None
@@ -119,6 +122,9 @@ def draw_charts(
     if series is not None:
         title = findings.of_time(document)
         drawn["time"] = draw_over_time(series, title=title), title
+    if case.drift:
+        title = findings.of_drift(document)
+        drawn["drift"] = draw_drift(case.drift, title=title), title
     title = findings.of_cost(document)
     drawn["cost"] = draw_cost(document["cost"], title=title), title
     return {name: (figure, text) for name, (figure, text) in drawn.items() if figure is not None}

@@ -17,6 +17,7 @@ from reports import format as fmt
 from reports.case import Case
 from reports.checksums import changed, in_one
 from reports.compare import Line, TemplateLine, word_of
+from reports.drift import resumptions
 from reports.gates import Gates, Severity
 from reports.inside import CACHE_FLATTERS
 from reports.judge.result import GateResult, Outcome
@@ -158,6 +159,7 @@ def _document(
         "correctness": _plain(asdict(case.correctness)),
         "server": case.server,
         "ingest": case.ingest,
+        "drift": case.drift,
         "cost": _plain(case.cost.as_json()),
         "ledger": case.candidate.ledger.as_json(),
         "warnings": list(_warnings(case)),
@@ -220,6 +222,11 @@ def _warnings(case: Case) -> Iterator[str]:
         yield (
             "the baseline is 1.0's production timings: other load, other hardware, and the "
             "server's own clock instead of the client's"
+        )
+    for gap in resumptions(evidence.document):
+        yield (
+            f"the run was {gap['ended_by']} at {fmt.clock(gap['at_us'])} and gone on with after "
+            f"{fmt.duration(gap['wait_us'])} in which nothing was asked"
         )
     fewest, wanted = min(len(side.runs) for side in case.sides), case.decision.min_runs
     if fewest < wanted:

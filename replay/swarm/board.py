@@ -79,6 +79,14 @@ class Board:
         worker.recent.append(whole)
         self._beside += beside
 
+    def counts(self) -> Ints:
+        """All that was counted so far, groups summed up."""
+        return sum((worker.counts for worker in self._workers.values()), _NOTHING)
+
+    def gauges(self) -> list[tuple[int, Mapping[str, int]]]:
+        """By shard, what each worker told last of what it takes."""
+        return [(shard, self._workers[shard].gauges) for shard in sorted(self._workers)]
+
     def delays(self) -> list[dict[str, Any]]:
         """All workers and, if they are several, each: over the run so far and lately."""
         # The page sorts by name, and a space stands before every letter.

@@ -30,6 +30,7 @@ from replay.swarm.greeting import Clock, Greeting
 from replay.swarm.interrupts import Interrupts
 from replay.swarm.open_run import OpenRun
 from replay.swarm.opening import in_words, open_run
+from replay.swarm.statistics import forget_past
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -153,15 +154,27 @@ class Conductor:
         if self.state is State.LOADING:
             self._go_when_ready()
         elif self.state is State.PLAYING:
-            run_time_s = self._options.run_time
-            if run_time_s and time.monotonic() - self._since_s >= run_time_s + LEAD_S:
-                self.drain("run-time")
+            self._look()
         if self.state in (State.PLAYING, State.DRAINING):
             self._show_progress()
             self._notice_lost()
             if self._crew.ended:
                 self._close()
         return self.state is not State.ENDED
+
+    def _look(self) -> None:
+        """Once a second while it plays: whether the run's time is over, or a rule is broken."""
+        assert self.run is not None
+        board, run_time_s = self.run.board, self._options.run_time
+        if run_time_s and time.monotonic() - board.zero_s >= run_time_s:
+            self.drain("run-time")
+        elif why := self.run.watch.reason(board.counts(), zero_s=board.zero_s):
+            logger.error("the run is aborted by %s", why)
+            self.run.aborted = why
+            self.drain("aborted")
+        separate = hasattr(self._runner, "clients")
+        if self.run.client.add(board.gauges(), zero_s=board.zero_s, master=separate):
+            forget_past(self._environment.stats)
 
     def drain(self, ended_by: str) -> None:
         """Have every worker send nothing more; the tick closes the run when all have ended."""
@@ -221,10 +234,12 @@ class Conductor:
     def _go_when_ready(self) -> None:
         assert self.run is not None
         if self._crew.ready:
-            zero_epoch_s = time.time() + LEAD_S
+            # Of a run that is gone on with, what is due next is due now.
+            lead_s = LEAD_S - self.run.legs.from_us / 1e6
+            zero_epoch_s = time.time() + lead_s
             self._enter(State.PLAYING)
-            self.run.zero_at = datetime.fromtimestamp(zero_epoch_s, UTC)
-            self.run.board.zero_s = time.monotonic() + LEAD_S
+            self.run.goes(datetime.fromtimestamp(zero_epoch_s, UTC))
+            self.run.board.zero_s = time.monotonic() + lead_s
             self.run.writer.begin(zero_epoch_s)
             for worker in self._crew:
                 by_its_clock = zero_epoch_s + worker.clock.offset_us / 1e6
@@ -310,6 +325,8 @@ class Conductor:
                 lag_budget_us=self.run.dials.lag_budget_ms * 1_000,
                 starved_us=self._crew.starved_us,
                 worker_lost=self._crew.lost,
+                aborted=self.run.aborted,
+                resumed=bool(self.run.legs.earlier),
             )
             if undecided:
                 logger.error("%s", undecided)

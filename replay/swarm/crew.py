@@ -13,8 +13,7 @@ LOST_AFTER_S = 10
 gone, and end the test when all of them are."""
 
 _REPORTED = (
-    "statements rows_written file sha256 varied max_lag_us cpu_p95 starved_p99_us starved_max_us "
-    "failure"
+    "statements rows_written files varied max_lag_us cpu_p95 starved_p99_us starved_max_us failure"
 ).split()
 
 
@@ -32,10 +31,12 @@ class Worker:
     def as_json(self) -> dict[str, Any]:
         """An entry of `workers` in run.json."""
         done = self.done or {}
+        last = (done.get("files") or [{}])[-1]
         return {
             "worker": f"w{self.shard}",
             "shard": self.shard,
             **{name: done.get(name) for name in _REPORTED},
+            **{name: last.get(name) for name in ("file", "sha256")},
             "clock_offset_us": self.clock.offset_us,
             "lost": self.lost,
         }

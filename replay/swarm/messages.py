@@ -19,7 +19,8 @@ PING = "fourstep_ping"
 PONG = "fourstep_pong"
 """worker → master: `run_id, number, epoch_us, versions`"""
 ASSIGN = "fourstep_assign"
-"""master → worker: `run_id, shard, shards, workload, sha256, run_dir, plan, url, dials`"""
+"""master → worker: `run_id, shard, shards, workload, sha256, run_dir, plan, from_us, url,
+dials`"""
 READY = "fourstep_ready"
 """worker → master: `run_id, shard, statements`, or `error` and `exit_code`"""
 GO = "fourstep_go"
@@ -27,7 +28,8 @@ GO = "fourstep_go"
 DRAIN = "fourstep_drain"
 """master → worker: `run_id, grace_s`"""
 LIVE = "fourstep_live"
-"""worker → master, once a second: `run_id, shard, due, in_flight, open_sessions, counts`"""
+"""worker → master, once a second: `run_id, shard, due, in_flight, open_sessions, memory_bytes,
+counts`"""
 DONE = "fourstep_done"
 """worker → master: `run_id, shard`, the fields of `workers` in run.json, and `left`: it ends
 because somebody ended it, not the run"""
@@ -61,6 +63,22 @@ def _dials(value: object) -> bool:
         return False
 
 
+_FILE = {
+    "file": _matches(r"w[0-9]{1,9}(-[0-9]{4,9})?\.(parquet|arrows)"),
+    "sha256": _matches("[0-9a-f]{64}"),
+    "rows": _count,
+}
+
+
+def _files(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(file, Mapping)
+        and file.keys() == _FILE.keys()
+        and all(check(file[name]) for name, check in _FILE.items())
+        for file in value
+    )
+
+
 _text = _matches(".{1,65536}")
 _RUN: dict[str, Check] = {"run_id": _matches(r"[\w-]{1,64}")}
 _SHARD = _RUN | {"shard": _count}
@@ -74,7 +92,7 @@ _FIELDS: dict[str, dict[str, Check]] = {
     },
     ASSIGN: _SHARD
     | {
-        "shards": _count,
+        **dict.fromkeys(("shards", "from_us"), _count),
         **dict.fromkeys(("workload", "run_dir", "url"), _text),
         "sha256": _matches("[0-9a-f]{64}"),
         "plan": _matches(r"\.plan\.\w+"),
@@ -97,9 +115,7 @@ _FIELDS: dict[str, dict[str, Check]] = {
     DONE: _SHARD
     | {
         **dict.fromkeys(("statements", "rows_written", "varied"), _count),
-        # Of samples that could not be closed there is no file.
-        "file": _perhaps(_matches(r"w[0-9]{1,9}\.(parquet|arrows)")),
-        "sha256": _perhaps(_matches("([0-9a-f]{64})?")),
+        "files": _files,
         **dict.fromkeys(("max_lag_us", "starved_p99_us", "starved_max_us"), _perhaps(_count)),
         "cpu_p95": _perhaps(_number),
         "failure": _perhaps(_text),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,10 +19,13 @@ from replay.errors import FourstepError
 from replay.ingest.background import NOTES, Background
 from replay.inside.patience import Patience
 from replay.plan import Plan, find_plan
-from replay.run import SCHEMA_VERSION, Ledger, Run, versions
+from replay.run import CLIENT, SCHEMA_VERSION, Ledger, Run, files_of, versions
 from replay.samples import RESERVES
 from replay.store import Prefix, is_remote
+from replay.swarm.abort import Watch
 from replay.swarm.board import Board
+from replay.swarm.client import ClientNotes
+from replay.swarm.legs import Legs, clear
 from replay.swarm.looking import Look
 from replay.swarm.settle import Settlement, settle
 from replay.swarm.warm_up import FILE as WARM_UP
@@ -53,6 +56,9 @@ class OpenRun:
     server: EmbeddedServer | None
     plan: Plan
     plan_files: TemporaryDirectory[str]
+    legs: Legs
+    client: ClientNotes
+    watch: Watch
     board: Board
     look: Look
     writer: Background
@@ -61,6 +67,8 @@ class OpenRun:
     zero_at: datetime | None = None
     """When everything is counted from, by this machine's clock."""
     warm_up: dict[str, Any] | None = None
+    aborted: str | None = None
+    """Why a rule ended it, if one did."""
 
     def assignment(self, *, shard: int, shards: int) -> dict[str, Any]:
         """What one worker must know; the rest it computes."""
@@ -72,6 +80,7 @@ class OpenRun:
             "sha256": self.workload.sha256,
             "run_dir": self.place if is_remote(self.place) else str(self.path.resolve()),
             "plan": Path(self.plan_files.name).name,
+            "from_us": self.legs.from_us,
             "url": self.url,
             "dials": self.dials.as_json(),
         }
@@ -81,10 +90,17 @@ class OpenRun:
         laid_out = _shape(self.plan.timetable, self.dials)
         self.calibration = compared(self.target.kind, laid_out, workers=max(1, workers))
         self.path.mkdir(parents=True, exist_ok=True)
-        planned = 0 if self.dials.endless else self.plan.timetable.statements
-        self._write(Ledger(planned=planned, unknown=planned), workers=[], ended_by=None)
+        if self.legs.started_at:
+            own = self.path.resolve() / Path(self.plan_files.name).name
+            in_thread(lambda: clear(self.path.resolve(), self.legs, own_plan=own))
+        self._write_begun()
         (self.path / "samples").mkdir(exist_ok=True)
         self._publish(["run.json"])
+
+    def goes(self, zero_at: datetime) -> None:
+        """Note when it begins: a run that is killed cannot say it later."""
+        self.zero_at = zero_at
+        self._write_begun()
 
     def warm(self, *, goes_on: Callable[[], bool], progress: Callable[[str], None]) -> None:
         """Have the target see each template once where the dials want it; call before `begin`."""
@@ -122,13 +138,13 @@ class OpenRun:
             for worker in workers
             if worker["lost"] and self.dials.endless
         )
-        arrived = in_thread(lambda: {each["file"] for each in workers if self._arrived(each)})
+        arrived = in_thread(lambda: {name for each in workers for name in self._arrived(each)})
         settlement = in_thread(
             lambda: settle(Run(self.path), self.plan, endless=self.dials.endless, lost=lost)
         )
         self._write(settlement.ledger, workers=workers, ended_by=ended_by)
         left = {file.name for file in (self.path / "samples").iterdir()} - arrived
-        others = [NOTES] if (self.path / NOTES).exists() else []
+        others = [name for name in (NOTES, CLIENT) if (self.path / name).exists()]
         self._publish(["run.json", *others, *(f"samples/{name}" for name in left)])
         return settlement
 
@@ -136,24 +152,23 @@ class OpenRun:
         """Read what the server says of the run, where it is one that can be asked."""
         self._publish(self.look.end(self.path, patience))
 
-    def _arrived(self, worker: dict[str, Any]) -> bool:
-        """True when a worker's samples are here as it wrote them; else they are unknown."""
-        if not worker["file"]:
-            return False
-        name = f"samples/{worker['file']}"
-        path = self.path / name
-        try:
-            if is_remote(self.place) and not path.exists():
-                Prefix(self.place).get(name, path)
-            if sha256_of(path) == worker["sha256"]:
-                return True
-            path.rename(path.with_suffix(".damaged"))
-            why = "they do not match their checksum"
-        except (FourstepError, OSError) as error:
-            why = f"{error}; machines that share no directory need --run-dir s3://…"
-        worker["failure"] = f"its samples did not arrive: {why}"
-        logger.error("worker %s: %s", worker["worker"], worker["failure"])
-        return False
+    def _arrived(self, worker: dict[str, Any]) -> Iterator[str]:
+        """Sample files that are here as a worker wrote them; what is in others is unknown."""
+        for file in files_of(worker):
+            name = f"samples/{file['file']}"
+            path = self.path / name
+            try:
+                if is_remote(self.place) and not path.exists():
+                    Prefix(self.place).get(name, path)
+                if sha256_of(path) == file["sha256"]:
+                    yield file["file"]
+                    continue
+                path.rename(path.with_suffix(".damaged"))
+                why = "they do not match their checksum"
+            except (FourstepError, OSError) as error:
+                why = f"{error}; machines that share no directory need --run-dir s3://…"
+            worker["failure"] = f"its samples did not arrive: {why}"
+            logger.error("worker %s: %s", worker["worker"], worker["failure"])
 
     def _publish(self, names: list[str]) -> None:
         if is_remote(self.place):
@@ -166,10 +181,18 @@ class OpenRun:
         if self.server is not None:
             self.server.stop()
 
+    def _write_begun(self) -> None:
+        planned = 0 if self.dials.endless else self.plan.timetable.statements
+        self._write(Ledger(planned=planned, unknown=planned), workers=[], ended_by=None)
+
     def _write(
         self, ledger: Ledger, *, workers: list[dict[str, Any]], ended_by: str | None
     ) -> None:
         ended_at = None if ended_by is None else _iso(datetime.now(UTC))
+        zero_at = self.zero_at and self.zero_at.isoformat(timespec="microseconds")
+        workers = self.legs.workers + workers
+        leg = {"from_us": self.legs.from_us, "started_at": _iso(self.started_at)}
+        leg |= {"zero_at": zero_at, "ended_at": ended_at, "ended_by": ended_by}
         copies = self.plan.timetable.copies
         varied = sum(worker["varied"] or 0 for worker in workers)
         write_json(
@@ -187,10 +210,12 @@ class OpenRun:
                 "dials": self.dials.as_json(),
                 "seed": self.dials.seed,
                 "command": ["locust", *sys.argv[1:]],
-                "started_at": _iso(self.started_at),
-                "zero_at": self.zero_at and self.zero_at.isoformat(timespec="microseconds"),
+                "started_at": self.legs.started_at or leg["started_at"],
+                "zero_at": zero_at,
                 "ended_at": ended_at,
                 "ended_by": ended_by,
+                "aborted": self.aborted,
+                "legs": [*self.legs.earlier, leg],
                 "timetable": _shape(self.plan.timetable, self.dials),
                 "calibration": self.calibration,
                 "warm_up": self.warm_up,

@@ -19,9 +19,13 @@ from replay.errors import Unreadable, UsageError
 from replay.ingest.background import NOTES, Background, captured_loads_s, refuse_unwritable
 from replay.ingest.config import read_ingest
 from replay.plan import Plan, build_plan, write_plan
+from replay.run import Run
 from replay.store import Prefix, fetch, is_remote, staged
+from replay.swarm.abort import Watch, rules_of
 from replay.swarm.board import Board
+from replay.swarm.client import ClientNotes
 from replay.swarm.labels import labels_of
+from replay.swarm.legs import Legs, go_on, refuse_other
 from replay.swarm.looking import Look
 from replay.swarm.open_run import OpenRun
 from replay.swarm.options import dials_of
@@ -86,12 +90,17 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
         Unreadable: the workload cannot be read.
         Unreachable: the target does not let us in.
     """
-    dials = dials_of(options)
+    dials, watch = dials_of(options), Watch(rules_of(options))
+    before = Run(Path(options.resume)) if options.resume else None
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    place = options.run_dir or str(Path("runs") / run_id)
-    path = _free_directory(place, run_id)
+    run_id = before.run_id if before else run_id
+    place = options.resume or options.run_dir or str(Path("runs") / run_id)
+    path = before.path if before else _free_directory(place, run_id)
     # In a thread of its own: heartbeats of workers and the web page go on.
     workload, plan = in_thread(lambda: _laid_out(options, dials))
+    if before:
+        refuse_other(before, workload, dials, ingest=bool(options.ingest))
+    legs = in_thread(lambda: go_on(before, plan)) if before else Legs()
     groups = list(dict.fromkeys(in_thread(lambda: labels_of(workload)).values()))
     length_s = min(filter(None, (plan.timetable.length_us / 1e6, options.run_time)), default=0.0)
     url = host
@@ -125,6 +134,9 @@ def open_run(options: Namespace, *, host: str) -> OpenRun:
         server=server,
         plan=plan,
         plan_files=files,
+        legs=legs,
+        client=ClientNotes(path, length_s=length_s),
+        watch=watch,
         writer=writer,
         board=Board(groups, length_s=length_s, lag_budget_ms=dials.lag_budget_ms),
         look=look,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from replay.dials import CACHES, DRAWS, MODES, PACES, USERS, VARIATIONS, Dials
 from replay.errors import UsageError
+from replay.problems import microseconds
 
 if TYPE_CHECKING:
     from locust.argument_parser import LocustArgumentParser
@@ -22,6 +23,7 @@ _VALUES: tuple[tuple[str, type, object, str], ...] = (
         "directory written by capture or prepare; default: the bundled demo's",
     ),
     ("--run-dir", str, "", "where the run is written; default: runs/ and the time"),
+    ("--resume", str, "", "directory of a stopped or killed run to go on with, by its options"),
     (
         "--scale",
         float,
@@ -54,6 +56,11 @@ _VALUES: tuple[tuple[str, type, object, str], ...] = (
         "",
         "file with a table [ingest]: rows that are written into 2.0 meanwhile; default: none",
     ),
+    ("--roll", str, "", "begin another file of samples each time this long, say 10min"),
+    ("--abort-errors", str, "", "end the run when more than this share failed lately, say 5%"),
+    ("--abort-p95", str, "", "end it when p95 of response times was above this lately, say 30s"),
+    ("--abort-lag", str, "", "end it when p99 of the tool's own lag was above this lately"),
+    ("--abort-after", str, "", "end it when it has lasted this long, and say so, unlike -t"),
     ("--search-path", str, "", "schemas that every session searches; default: the target's"),
     ("--seed", int, _PLAIN.seed, "decides samples and shifts of sessions"),
     (
@@ -165,6 +172,7 @@ def dials_of(options: Namespace) -> Dials:
         think=_factor(options.think),
         max_idle_s=options.max_idle,
         loop_s=float(options.run_time) if options.loop else 0.0,
+        roll_s=seconds_of(options.roll, option="--roll"),
         scale=options.scale,
         speed=options.speed,
         seed=options.seed,
@@ -178,6 +186,18 @@ def dials_of(options: Namespace) -> Dials:
         act_as=options.act_as,
         warm_up=options.warm_up or (False if options.cold else None),
     )
+
+
+def seconds_of(text: str, *, option: str) -> float:
+    """A time such as 10min in seconds, zero where none is given.
+
+    Raises:
+        UsageError: it is none.
+    """
+    found_us = microseconds(text) if text else 0
+    if found_us is None:
+        raise UsageError(f"`{option} {text}` is not a time", hint="write it as 10min or 30s")
+    return found_us / 1e6
 
 
 def _factor(think: str) -> float:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import gevent
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from gevent.event import Event
 
@@ -120,6 +121,7 @@ class Player:
                 unsupported=shard.unsupported,
                 stream=shard.stream,
                 part=(data["shard"], data["shards"]),
+                begun=shard.begun,
                 variation=shard.variation,
                 on_rows=(shard.feed.count, statistics.add),
             )
@@ -176,14 +178,14 @@ class Player:
             live = {"run_id": self._run_id, "shard": self._shard, **engine.gauges}
             live |= self._feed.take(now_us=(time.monotonic_ns() - zero_ns) // 1_000)
             self._send(messages.LIVE, live)
-        told, failure = dict(engine.recorder.closing), engine.recorder.failure
-        if is_remote(self._run_dir) and told.get("file"):
-            name = f"samples/{told['file']}"
+        told, failure = engine.recorder.closing, engine.recorder.failure
+        names = [f"samples/{each['file']}" for each in told["files"]]
+        if is_remote(self._run_dir) and names:
             try:
-                in_thread(lambda: Prefix(self._run_dir).put(self._stage, [name]))
+                in_thread(lambda: Prefix(self._run_dir).put(self._stage, names))
             except (FourstepError, OSError) as error:
-                failure = f"samples stay in `{self._stage / name}`: {error}"
-                told["file"] = None
+                failure = f"samples stay in `{self._stage / names[-1]}`: {error}"
+                told["files"] = []
         if self._interrupts is not None:
             self._interrupts.release()
         strain = engine.strain
@@ -212,6 +214,7 @@ class Player:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Shard:
     timetable: Timetable
+    begun: npt.NDArray[np.bool_] | None
     statements: pa.Table
     stream: SampleStream
     variation: Variation
@@ -231,7 +234,8 @@ def _load(data: Mapping[str, Any], stage: Path) -> _Shard:
     dials = Dials(**data["dials"])
     plan = find_plan(stage / data["plan"], workload, dials)
     whole, statements = plan.timetable, plan.statements
-    timetable = whole.shard(shard_of_sessions(whole, data["shards"]) == data["shard"])
+    mine = whole.shard(shard_of_sessions(whole, data["shards"]) == data["shard"])
+    timetable, begun = mine.rest(data["from_us"]) if data["from_us"] else (mine, None)
     templates = coded(statements["template_id"])
     labels = labels_of(workload)
     groups = list(dict.fromkeys(labels.values()))
@@ -239,11 +243,13 @@ def _load(data: Mapping[str, Any], stage: Path) -> _Shard:
     codes = np.array(code, np.int32)[templates.indices.to_numpy()[timetable.row]]
     return _Shard(
         timetable=timetable,
+        begun=begun,
         statements=statements,
         stream=SampleStream(
             stage / "samples",
             worker=f"w{data['shard']}",
             planned=Planned(timetable, statements),
+            roll_s=dials.roll_s,
         ),
         variation=Variation(
             statements, timetable, dials, dialect=str(workload.manifest["dialect"])

@@ -44,11 +44,19 @@ class Settlement:
         return lines
 
     def judge(
-        self, ended_by: str, *, lag_budget_us: float, starved_us: int, worker_lost: bool
+        self,
+        ended_by: str,
+        *,
+        lag_budget_us: float,
+        starved_us: int,
+        worker_lost: bool,
+        aborted: str | None = None,
+        resumed: bool = False,
     ) -> tuple[ExitCode, str | None]:
         """The run's exit code, and why the run cannot give a GO if it cannot.
 
-        `starved_us` is the worst worker's p99 of how late its event loop was.
+        `starved_us` is the worst worker's p99 of how late its event loop was, `aborted` says which
+        rule ended the run.
         """
         if ended_by == "interrupted":
             return ExitCode.INTERRUPTED, None
@@ -56,7 +64,7 @@ class Settlement:
         continued = ended_by == "done" and worker_lost
         if ended_by in ("worker-lost", "disk-full"):
             reasons.append(f"the run ended by {ended_by}")
-        if self.ledger.unknown and not continued:
+        if self.ledger.unknown and not continued and not resumed:
             reasons.append(f"{self.ledger.unknown:,} planned statements are unknown")
         if self.lag_p99_us is not None and self.lag_p99_us > lag_budget_us:
             reasons.append("p99 of the tool's lag is above --lag-budget-ms")
@@ -67,6 +75,13 @@ class Settlement:
             )
         if reasons:
             return ExitCode.UNDECIDED, f"INVALID: {'; '.join(reasons)}"
+        if aborted:
+            return ExitCode.UNDECIDED, f"INCONCLUSIVE at best: aborted by {aborted}"
+        if self.ledger.unknown and resumed:
+            return ExitCode.UNDECIDED, (
+                f"INCONCLUSIVE at best: {self.ledger.unknown:,} planned statements are unknown "
+                "from before the run was gone on with"
+            )
         if continued:
             gone = self.ledger.unknown + self.ledger.cancelled
             return ExitCode.UNDECIDED, (

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from locust.env import Environment
 
 _BETWEEN_PAUSES = 8
+_KEPT_S = 600
+_KEPT_POINTS = 2_000
 
 
 class StatementFailed(Exception):
@@ -92,6 +94,19 @@ class Statistics:
 
     def _failure(self, sqlstate: str) -> StatementFailed:
         return self._failures.setdefault(sqlstate, StatementFailed(f"SQLSTATE {sqlstate}"))
+
+
+def forget_past(stats: locust_stats.RequestStats) -> None:
+    """Drop what only grows: Locust keeps a number for each second and name, and charts' points.
+
+    Its rates look back some ten seconds; of a long run the page's charts show the last hours.
+    """
+    oldest_s = int(time.time()) - _KEPT_S
+    for entry in (stats.total, *stats.entries.values()):
+        for by_second in (entry.num_reqs_per_sec, entry.num_fail_per_sec):
+            for second in [each for each in by_second if each < oldest_s]:
+                del by_second[second]
+    del stats.history[:-_KEPT_POINTS]
 
 
 def _entry(name: str, kind: str, service_ms: Any, *, failures: int) -> locust_stats.StatsEntry:  # noqa: ANN401

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from reports import format as fmt
 from reports.charts import style
 from reports.series import OverTime
 
@@ -46,13 +48,12 @@ def draw_over_time(series: OverTime, *, title: str) -> Figure:
             series.failures_s, np.full(len(series.failures_s), 0.03), ls="", marker="|", ms=9,
             mew=1.4, color=style.WORSE, transform=axes.get_xaxis_transform(),
         )  # fmt: skip
-        axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 1.5, 2, 3, 5, 6, 10]))
-        axes.xaxis.set_major_formatter(FuncFormatter(_clock))
+        time_axis(axes)
         axes.set_xlim(series.edges_s[0], series.edges_s[-1] * 1.05)
     return figure
 
 
-def _clock(seconds: float, _: object) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d} h" if hours else f"{minutes}:{rest:02d}"
+def time_axis(axes: Axes) -> None:
+    """Ticks of an axis of seconds such as `1:30 h`."""
+    axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 1.5, 2, 3, 5, 6, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: fmt.clock(seconds * 1e6)))

@@ -9,6 +9,7 @@ from reports import format as fmt
 from reports.case import Case
 from reports.gates import Gate, Gates
 from reports.judge.answers import judge_answers
+from reports.judge.drift import judge_drift
 from reports.judge.errors import judge_errors
 from reports.judge.family import judge_templates
 from reports.judge.ingest import judge_load_errors, judge_load_time
@@ -77,5 +78,7 @@ JUDGES: dict[Metric, Callable[[Case, Gate], GateResult]] = {
     Metric.RESULTS_MISMATCHES: judge_answers,
     Metric.RESULTS_MISMATCH_SHARE: judge_answers,
     Metric.COST_MONTHLY: _judge_cost,
+    Metric.DRIFT_RESPONSE: judge_drift,
+    Metric.DRIFT_STEP: judge_drift,
 }
 """Who judges each of `METRICS`."""

@@ -24,11 +24,11 @@ class Outcome(StrEnum):
 class GateResult:
     """One gate's result, an entry of `gates` in verdict.json.
 
-    `unit` is us, ratio, count, share, usd or per_s; `side` says whether the limit is the most
-    (`max`) or the least (`min`) allowed. `waived` carries the reason of a waiver that lifts the
-    gate out of the decision. `method` says where observed and interval come from, `confidence` is
-    that of the interval, two-sided. `floor` is the least n that the gate decides by, and `would`
-    what it says but for a cap: production timings or a run that is not valid.
+    `unit` is us, ratio, count, share, change, usd or per_s; `side` says whether the limit is the
+    most (`max`) or the least (`min`) allowed. `waived` carries the reason of a waiver that lifts
+    the gate out of the decision. `method` says where observed and interval come from, `confidence`
+    is that of the interval, two-sided. `floor` is the least n that the gate decides by, and
+    `would` what it says but for a cap: production timings or a run that is not valid.
     """
 
     id: str

@@ -97,6 +97,8 @@ def _judge_end(side: Side, name: str) -> GateResult:
         said = f"{run} never ended: it was cut off or is still running"
     elif fidelity.ended_by == "worker-lost":
         said = f"{_lost(side)}, and the run ended for it"
+    elif fidelity.ended_by == "aborted":
+        outcome, said = Outcome.INCONCLUSIVE, f"aborted by {side.evidence.document['aborted']}"
     elif fidelity.ended_by in ("disk-full", "not-begun", "abandoned"):
         said = _ENDS[fidelity.ended_by]
     else:
@@ -119,6 +121,12 @@ def _judge_ledger(side: Side, name: str) -> GateResult:
         said = (
             f"{_lost(side)}, and {fmt.plural(gone, 'statement')} of {ledger.planned:,} "
             "with it; the rest was replayed to the end, which is too little for a GO"
+        )
+    elif ledger.unknown and len(side.evidence.document.get("legs") or []) > 1:
+        outcome = Outcome.INCONCLUSIVE
+        said = (
+            f"{fmt.plural(ledger.unknown, 'statement')} of {ledger.planned:,} left no trace when "
+            "the run was cut off; it was gone on with, which is too little for a GO"
         )
     elif ledger.unknown:
         said = f"{fmt.plural(ledger.unknown, 'statement')} of {ledger.planned:,} left no trace"

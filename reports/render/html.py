@@ -42,6 +42,7 @@ def render_html(document: Mapping[str, Any], charts: Mapping[str, str]) -> str:
         answers=rows.answer_rows(document, MOST_TEMPLATES),
         answers_in_words=rows.answers_in_words(document),
         split=rows.split_rows(document),
+        drift=rows.drift_rows(document),
         commands=rows.commands(document),
         nothing=fmt.NOTHING,
     )

@@ -13,6 +13,7 @@ from reports.render.rows import (
     Row,
     answer_rows,
     answers_in_words,
+    drift_rows,
     facts,
     gate_rows,
     headline_rows,
@@ -67,6 +68,9 @@ def render_markdown(document: Mapping[str, Any]) -> str:
     if answers := answer_rows(document, MOST_ROWS):
         lines += _table({name: name for name in answers[0]}, answers)
     lines.append("</details>\n")
+    if drift := drift_rows(document):
+        lines += [fold.format("Over the hours"), *_table({name: name for name in drift[0]}, drift)]
+        lines += ["</details>\n"]
     if split := split_rows(document):
         columns = {name: name for name in split[0]}
         lines += [fold.format("Inside 2.0"), *_table(columns, split), "</details>\n"]

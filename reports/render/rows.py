@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reports import format as fmt
+from reports.findings import step_in_words
 
 Document = Mapping[str, Any]
 Row = dict[str, str]
@@ -102,6 +103,15 @@ def headline_rows(document: Document) -> Iterator[Row]:
                 f"{part['part']} {fmt.share(part['share'])}" for part in others[:3]
             ),
         }
+    if (document["drift"] or {}).get("series", {}).get("p95"):
+        drift = document["drift"]["series"]["p95"]
+        steps = [step_in_words(step) for step in drift["steps"]]
+        yield empty | {
+            "stat": "drift of p95",
+            "candidate": fmt.change(drift["drift"]),
+            "interval": fmt.interval(drift["interval"], "change"),
+            "change": "; ".join([drift["word"], *steps]),
+        }
     if ingest := document["ingest"]:
         yield empty | {
             "stat": "loads p95",
@@ -168,6 +178,30 @@ def split_rows(document: Document) -> list[Row]:
         {"part": part["part"], "share": fmt.share(part["share"])}
         | {stat: fmt.duration(part[f"{stat}_us"]) for stat in ("p50", "p95", "p99")}
         for part in split["parts"]
+    ]
+
+
+_DRIFTS = {
+    "p50": "p50", "p95": "p95", "errors": "errors", "lag_p99_us": "tool lag p99",
+    "memory_bytes": "memory of the tool", "open_sessions": "open sessions",
+}  # fmt: skip
+
+
+def drift_rows(document: Document) -> list[Row]:
+    """How each figure of a long run changed from its beginning to its end."""
+    series = (document["drift"] or {"series": {}})["series"]
+    return [
+        {
+            "figure": name,
+            "over the run": fmt.amount(found["drift"], found["unit"]),
+            "interval": fmt.interval(found["interval"], found["unit"]),
+            "in words": found["word"],
+            "p": f"{found['p']:.2g}",
+            "flat within": "" if found["spread"] is None else fmt.share(found["spread"]),
+            "steps": "; ".join(map(step_in_words, found["steps"])),
+        }
+        for key, name in _DRIFTS.items()
+        if (found := series.get(key))
     ]
 
 

@@ -57,8 +57,8 @@ def play(
     timetable = build_timetable(statements, dials)
     stream = SampleStream(tmp_path / "samples", worker="w0", planned=Planned(timetable, statements))
     if full_disk:
-        stream._file.close()
-        stream._file = cast(Any, FullDisk(stream.path, stream._reserve))
+        stream._part._file.close()
+        stream._part._file = cast(Any, FullDisk(stream.path, stream._reserve))
     engine = Engine(
         timetable,
         statements,

@@ -33,7 +33,7 @@ from replay.timetable import Timetable
 GROUPED = [("select", "a"), ("select", "b"), ("insert", "c")]
 PLANNED = 60
 CAPTURED_US = [None if n % 7 == 3 else 1 + n * n * 900 for n in range(PLANNED)]
-GAUGES = {"due": 7, "in_flight": 2, "open_sessions": 3}
+GAUGES = {"due": 7, "in_flight": 2, "open_sessions": 3, "memory_bytes": 9}
 
 times_us = st.integers(0, 2**33)
 jsons = st.recursive(
@@ -96,13 +96,15 @@ def test_parts_add_up_to_the_whole(
 ) -> None:
     whole, parts, one = board(), board(), feed()
     one.count(*as_rows(told))
-    whole.take(0, one.take(now_us=10**9) | {"in_flight": 0, "open_sessions": 0})
+    whole.take(0, one.take(now_us=10**9) | {"in_flight": 0, "open_sessions": 0, "memory_bytes": 0})
     feeds = [feed() for _ in range(3)]
     begin = 0
     for end, shard in [*sorted(cuts), (len(told), 0)]:
         feeds[shard].count(*as_rows(told[begin:end]))
         counted = json.loads(json.dumps(feeds[shard].take(now_us=10**9)))
-        parts.take(shard, counted | {"due": 0, "in_flight": 0, "open_sessions": 0})
+        parts.take(
+            shard, counted | {"due": 0, "in_flight": 0, "open_sessions": 0, "memory_bytes": 0}
+        )
         begin = max(begin, end)
     summed = shown(parts)
     summed[0]["due"] = PLANNED
@@ -136,7 +138,9 @@ def test_each_figure_is_what_its_name_says() -> None:
         ([2, 0, 4_000_000, NONE, NONE, NONE, NONE, ERROR, NONE], "08001"),
     ]
     one.count(*as_rows(told))
-    seen.take(4, one.take(now_us=5_000_000) | {"in_flight": 2, "open_sessions": 3})
+    seen.take(
+        4, one.take(now_us=5_000_000) | {"in_flight": 2, "open_sessions": 3, "memory_bytes": 9}
+    )
     whole, lately = seen.delays()
     # Those due at 0, 0.25 … 5 s.
     assert (whole["due"], whole["sent"], whole["ended"], whole["open_sessions"]) == (21, 7, 6, 3)
@@ -175,7 +179,7 @@ def test_the_line_fits_and_tells(counts: list[int], buckets: list[int]) -> None:
     figures[GROUPS : GROUPS + 3, buckets[2]] = counts[0]
     figures[ENDS, :2] = counts[0], counts[1]
     gauges = {"due": counts[2], "in_flight": 0, "open_sessions": counts[3] // 100}
-    seen.take(0, gauges | {"counts": pack(figures)})
+    seen.take(0, GAUGES | gauges | {"counts": pack(figures)})
     line = seen.line()
     assert len(line) <= 120
     assert line.startswith(f"100% {counts[0]:,}/{counts[2]:,} sent, ")

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from replay import samples
 from replay.artefact import write_json
 from replay.dials import Dials
 from replay.errors import Unreadable
@@ -22,13 +23,18 @@ from tests.replay.planned import write_workload
 COUNTS = st.integers(0, 1_000)
 
 
-def stream_of(tmp_path: Path, batches: int) -> tuple[SampleStream, Workload]:
+def stream_of(
+    tmp_path: Path, batches: int, *, roll_s: float = 0.0
+) -> tuple[SampleStream, Workload]:
     """A stream of `batches` batches of two samples."""
     said = [(n / 10, f"s{n % 2}", "SELECT 1") for n in range(2 * batches)]
-    workload = write_workload(tmp_path / "w", said)
+    if not (tmp_path / "w").exists():
+        write_workload(tmp_path / "w", said)
+    workload = Workload(tmp_path / "w")
     statements = workload.statements()
     timetable = build_timetable(statements, Dials())
-    stream = SampleStream(tmp_path / "samples", worker="w0", planned=Planned(timetable, statements))
+    planned = Planned(timetable, statements)
+    stream = SampleStream(tmp_path / "samples", worker="w0", planned=planned, roll_s=roll_s)
     for batch in range(batches):
         rows = [(2 * batch + n, 0, 0, 0, 5, NONE, 9, OK, 1, 7) for n in range(2)]
         stream.append(np.array(rows, dtype=np.int64), {})
@@ -53,11 +59,44 @@ def test_a_stream_cut_anywhere_is_readable_up_to_the_last_whole_batch(tmp_path: 
 def test_a_finished_stream_is_parquet_with_the_same_rows(tmp_path: Path) -> None:
     stream, _ = stream_of(tmp_path, batches=2)
     before = pa.Table.from_batches(read_stream(stream.path))
-    closing = stream.finish()
-    assert closing["rows_written"] == 4
+    stream.finish()
+    assert [(file["file"], file["rows"]) for file in stream.files] == [("w0.parquet", 4)]
     assert stream.path.suffix == ".parquet"
     assert pq.read_table(stream.path).equals(before)
     assert [path.name for path in stream.path.parent.iterdir()] == ["w0.parquet"]
+
+
+def test_a_stream_rolls_to_files_that_hold_everything_once(tmp_path: Path) -> None:
+    stream, _ = stream_of(tmp_path, batches=4, roll_s=1e-9)
+    stream.finish()
+    names = [f"w0-000{number}.parquet" for number in range(1, 6)]
+    assert [file["file"] for file in stream.files] == names
+    assert [file["rows"] for file in stream.files] == [0, 2, 2, 2, 2]
+    write_json(tmp_path / "run.json", {"schema_version": 1})
+    assert sorted(Run(tmp_path).samples()["statement_id"].to_pylist()) == list(range(8))
+    # Who goes on with a run overwrites nothing of it.
+    again, _ = stream_of(tmp_path, batches=1, roll_s=1e-9)
+    assert again.path.name == "w0-0007.arrows"
+    again.finish()
+
+
+def test_where_there_is_no_room_for_the_next_file_this_one_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    stream, _ = stream_of(tmp_path, batches=1)
+    stream._roll_s = 1e-9
+    row = np.array([(0, 0, 0, 0, 5, NONE, 9, OK, 1, 7)], dtype=np.int64)
+    with monkeypatch.context() as patched:
+        patched.setattr(samples, "_Part", full)
+        with pytest.raises(OSError, match="No space"):
+            stream.append(row, {})
+    assert sum(map(len, read_stream(stream.path))) == 2
+    stream.append(row, {})
+    stream.finish()
+    assert [file["rows"] for file in stream.files] == [2, 1]
 
 
 @given(COUNTS, COUNTS, COUNTS, COUNTS, st.dictionaries(st.text(max_size=3), COUNTS), COUNTS)

@@ -257,3 +257,30 @@ def test_thinking_fills_the_time_between_answers_and_the_next_statements(
         gap_us = np.diff(due_us) - took_us[part][:-1] / speed
         assert think_us[0] == 0
         assert np.abs(think_us[1:] - np.maximum(gap_us, 0)).max(initial=0) <= 2
+
+
+@given(SESSIONS, SCALES, st.floats(0, 1.1))
+def test_the_rest_is_what_is_due_later_in_order_of_sessions(
+    sessions: list[list[int]], scale: float, share: float
+) -> None:
+    timetable = build_timetable(statements(sessions), Dials(scale=max(1, scale)))
+    from_us = round(share * timetable.length_us)
+    rest, begun = timetable.rest(from_us)
+    later = timetable.due_us >= from_us
+    assert sorted(rest.due_us.tolist()) == sorted(timetable.due_us[later].tolist())
+    assert len(begun) == rest.sessions
+    first_us = rest.due_us[rest.starts[:-1]]
+    assert (np.diff(first_us) >= 0).all()
+    # What is left of each session, with its number of clone.
+    whole = {
+        (int(timetable.clone[n]), tuple(timetable.row[part].tolist()))
+        for n, part in enumerate(session_slices(timetable))
+    }
+    for number, part in enumerate(session_slices(rest)):
+        left = tuple(rest.row[part].tolist())
+        (session,) = (
+            rows
+            for clone, rows in whole
+            if clone == rest.clone[number] and rows[-len(left) :] == left
+        )
+        assert bool(begun[number]) == (len(session) > len(left))

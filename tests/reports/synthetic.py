@@ -40,6 +40,7 @@ class Plan:
 
     Statements go round `users`. A copy that `scale` adds comes two seconds later; below 1 some
     sessions are left out.
+    Of a soak, latencies `rise` over its length and `step` up in its middle, by these logarithms.
     With `digests` a template has one answer, but for that of its `other_answers` last statements.
     """
 
@@ -68,6 +69,9 @@ class Plan:
     run_id: str = "r-20240611-b81"
     questions: tuple[str, ...] = QUESTIONS
     users: tuple[str | None, ...] = ("report",)
+    soak: bool = False
+    rise: float = 0.0
+    step: float = 0.0
     slow_user: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -181,6 +185,8 @@ def _columns(
     factor = np.array([plan.slow_template.get(int(c), 1.0) for c in code])
     took = _latency(random, code) * plan.slowdown * factor
     took *= [plan.slow_user.get(plan.users[i % len(plan.users)] or "", 1.0) for i in range(n)]
+    passed = due / max(1, int(due.max(initial=0)))
+    took *= np.exp(plan.rise * passed + plan.step * (passed >= 0.5))
     lag = np.maximum(random.exponential(plan.lag_us, n), 1).astype(np.int64)
     status = ["ok"] * n
     state: list[str | None] = [None] * n
@@ -254,6 +260,7 @@ def _document(workload: Workload, plan: Plan, ledger: Ledger, length_us: int) ->
             "statement_timeout_s": 300,
             "lag_budget_ms": 250,
             "digest": plan.digests,
+            "roll_s": 600.0 * plan.soak,
         },
         "started_at": "2024-06-11T09:00:00Z",
         "ended_at": "2024-06-11T09:30:00Z" if plan.finished else None,

@@ -297,7 +297,7 @@ def test_strangers_change_nothing(swarm: Swarm, ten_seconds: Workload, tmp_path:
         for name in {"first", "second", *workers}:
             send_junk(first, name)
             done = {"run_id": document["run_id"], "shard": 0, "statements": 1, "varied": 0}
-            done |= {"rows_written": 1, "file": None, "sha256": None, "failure": "disk full"}
+            done |= {"rows_written": 1, "files": [], "failure": "disk full"}
             assert messages.checked(messages.DONE, done) is not None
             first.send(message(messages.DONE, done, name))
         send_junk(second, "second")

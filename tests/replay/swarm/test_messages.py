@@ -21,6 +21,7 @@ GOOD: dict[str, dict[str, Any]] = {
     messages.ASSIGN: {
         "run_id": "r-1",
         "shard": 1,
+        "from_us": 0,
         "shards": 2,
         "workload": "s3://bucket/w",
         "sha256": SHA256,
@@ -38,6 +39,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "due": 9,
         "in_flight": 1,
         "open_sessions": 2,
+        "memory_bytes": 90_000_000,
         "counts": [[0, 3], [1, 2]],
     },
     messages.DONE: {
@@ -46,8 +48,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "statements": 7,
         "rows_written": 7,
         "varied": 0,
-        "file": "w0.parquet",
-        "sha256": SHA256,
+        "files": [{"file": "w0-0001.parquet", "sha256": SHA256, "rows": 7}],
         "max_lag_us": 12,
         "cpu_p95": 0.2,
     },
@@ -76,8 +77,10 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     (messages.LIVE, {"counts": None}),
     (messages.LIVE, {"due": -1}),
     (messages.DONE, {"rows_written": -1}),
-    (messages.DONE, {"file": "../w0.parquet"}),
-    (messages.DONE, {"file": "w0.parquet\n"}),
+    (messages.DONE, {"files": None}),
+    (messages.DONE, {"files": ["w0.parquet"]}),
+    (messages.DONE, {"files": [{"file": "../w0.parquet", "sha256": SHA256, "rows": 7}]}),
+    (messages.DONE, {"files": [{"file": "w0.parquet\n", "sha256": SHA256, "rows": 7}]}),
     (messages.DONE, {"cpu_p95": float("nan")}),
     (messages.DONE, {"run_id": ""}),
 ]

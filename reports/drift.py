@@ -1,0 +1,202 @@
+"""Whether 2.0 gets slower by the hour: drift and steps of a long run, in windows of time.
+
+Latencies are adjusted for the mix: each is a ratio to its template's median over the run, or the
+questions of the morning would look like drift. A drift is slow and a step is sudden: the slope of
+a drift is that between steps.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from replay.run import CLIENT, Run
+from reports.load import Evidence
+from reports.samples import MISSING
+from reports.stats.estimate import Floats, Int64s
+from reports.stats.quantiles import PRINT_TAIL, nearest_rank, samples_for
+from reports.stats.steps import find_steps, segments
+from reports.stats.trend import find_trend, without_levels
+
+STATS = {"p50": 0.50, "p95": 0.95}
+MARGIN = 0.05
+"""All of an interval within this share either way is steady; the least height of a step."""
+
+_LONG_US = 3600_000_000
+_WINDOW_US = 5 * 60_000_000
+_USUAL, _LEAST = 24, 12
+"""Windows of a run too short for so many of five minutes, and the fewest that tell a drift."""
+_FLOOR = samples_for(STATS["p95"], PRINT_TAIL)
+_UNITS = {"lag_p99_us": "us", "errors": "share", "open_sessions": "count"}
+_LOST = ("08", "57P")
+"""SQLSTATEs of connections that were lost or refused."""
+
+
+def measure_drift(
+    evidence: Evidence, *, warm_up_us: int, confidence: float
+) -> dict[str, Any] | None:
+    """The `drift` object of verdict.json; None for a run that is neither long nor a soak."""
+    if not evidence.dial("roll_s", 0) and evidence.length_us < _LONG_US:
+        return None
+    tried = evidence.is_status("ok", "timeout", "error") & (evidence.due_us >= warm_up_us)
+    timed = tried & evidence.asks_data() & evidence.is_status("ok", "timeout")
+    timed &= evidence.response_us != MISSING
+    end_us = int(evidence.due_us.max(where=timed, initial=warm_up_us)) + 1
+    wanted = max((end_us - warm_up_us) // _WINDOW_US, _USUAL)
+    number = int(min(wanted, timed.sum() // _FLOOR))
+    gaps = list(resumptions(evidence.document))
+    found: dict[str, Any] = {"windows": number, "window_us": None, "gaps": gaps}
+    if number < _LEAST:
+        enough = f"{timed.sum():,} samples, drift needs {_LEAST} windows of {_FLOOR}"
+        return found | {"reason": f"too short to tell drift: {enough}", "series": {}}
+    edges_us = np.linspace(warm_up_us, end_us, number + 1)
+
+    def window_of(at_us: Int64s) -> Int64s:
+        return np.clip(np.searchsorted(edges_us, at_us, side="right") - 1, 0, number - 1)
+
+    logs = _mix_adjusted(evidence.response_us[timed], evidence.template[timed])
+    window = window_of(evidence.due_us[timed])
+    columns = {stat: _quantiles(logs, window, number, p) for stat, p in STATS.items()}
+    lags = np.where(timed & (evidence.lag_us != MISSING), evidence.lag_us, 0)[timed]
+    columns["lag_p99_us"] = _quantiles(lags, window, number, 0.99)
+    failed = evidence.is_status("timeout", "error") & tried
+    asked, broken = (
+        np.bincount(window_of(evidence.due_us[mask]), minlength=number) for mask in (tried, failed)
+    )
+    columns["errors"] = np.where(asked >= _FLOOR // 2, broken / np.maximum(asked, 1), np.nan)
+    columns |= _client(evidence.run, window_of, number)
+    events_us = _lost_us(evidence)
+    series = {
+        name: _series(name, edges_us, values, confidence=confidence, lost_us=events_us)
+        for name, values in columns.items()
+        if np.isfinite(values).sum() >= _LEAST
+    }
+    return found | {"window_us": float(edges_us[1] - edges_us[0]), "reason": None, "series": series}
+
+
+def _series(
+    name: str, edges_us: Floats, values: Floats, *, confidence: float, lost_us: Int64s
+) -> dict[str, Any]:
+    """One series: drift over the run with its interval, a word, and the steps of latencies."""
+    relative = name in (*STATS, "memory_bytes")
+    known = np.isfinite(values)
+    starts_us, values = edges_us[:-1][known], values[known]
+    span_us = edges_us[-1] - edges_us[0]
+    at = (starts_us - edges_us[0]) / span_us
+    steps = find_steps(at, values, least=float(np.log1p(MARGIN))) if name in STATS else []
+    segment = segments(len(values), steps)
+    trend = find_trend(at, values, segment=segment, confidence=confidence)
+    fitted = values - without_levels(values - trend.slope * at, segment)
+    fitted += np.median(values - fitted)
+
+    def over_run(slope: float) -> float:
+        return float(np.expm1(slope)) if relative else slope
+
+    bounds = None if trend.interval is None else tuple(map(over_run, trend.interval))
+    shown, line = (np.exp(each) if relative else each for each in (values, fitted))
+    width_us = edges_us[1] - edges_us[0]
+    return {
+        "unit": "change" if relative else _UNITS[name],
+        "drift": over_run(trend.slope),
+        "interval": bounds,
+        "p": trend.p,
+        "correlation": trend.correlation,
+        "word": _word(bounds, relative=relative),
+        "spread": float(np.abs(shown / np.median(shown) - 1).max()) if relative else None,
+        "steps": [
+            {
+                "at_us": float(starts_us[step.index]),
+                "change": float(np.expm1(step.height)),
+                "label": _label(float(starts_us[step.index]), width_us, lost_us),
+            }
+            for step in steps
+        ],
+        "length_us": float(span_us),
+        "at_us": starts_us.tolist(),
+        "values": shown.tolist(),
+        "line": line.tolist(),
+    }
+
+
+def _word(bounds: Sequence[float] | None, *, relative: bool) -> str:
+    if bounds is None:
+        return "cannot tell"
+    low, high = bounds
+    if relative and low >= -MARGIN and high <= MARGIN:
+        return "steady"
+    return "rises" if low > 0 else "falls" if high < 0 else "no clear drift"
+
+
+def _mix_adjusted(response_us: Int64s, template: np.ndarray[Any, Any]) -> Floats:
+    """Logarithms of latencies (n) over their template's median."""
+    logs: Floats = np.log(np.maximum(response_us, 1).astype(np.float64))
+    order = np.lexsort((logs, template))
+    sizes = np.bincount(template)
+    middles = (np.cumsum(sizes) - sizes + (sizes - 1) // 2).clip(0)
+    logs -= logs[order][np.minimum(middles, len(logs) - 1)][template]
+    return logs
+
+
+def _quantiles(values: Floats | Int64s, window: Int64s, number: int, p: float) -> Floats:
+    """The p-quantile of each window (number); NaN where it holds too few."""
+    ordered = values[np.lexsort((values, window))]
+    sizes = np.bincount(window, minlength=number)
+    ranks = [nearest_rank(size, p) - 1 for size in np.maximum(sizes, 1).tolist()]
+    at = np.minimum(np.cumsum(sizes) - sizes + ranks, len(ordered) - 1)
+    return np.where(sizes >= _FLOOR // 2, ordered[at], np.nan)
+
+
+def _client(run: Run, window_of: Any, number: int) -> dict[str, Floats]:  # noqa: ANN401
+    """Memory (as a logarithm) and open sessions of all processes, means of windows (number)."""
+    path, notes = run.path / CLIENT, list[dict[str, Any]]()
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        # A master that was killed leaves a part of one.
+        with suppress(ValueError):
+            notes.append(json.loads(line))
+    if not notes:
+        return {}
+    window = window_of(np.array([note["at_us"] for note in notes], np.int64))
+    names, who = np.unique([note["worker"] for note in notes], return_inverse=True)
+
+    def added(what: str, each: float) -> Floats:
+        sums = np.zeros((len(names), number))
+        np.add.at(sums, (who, window), [note.get(what, each) for note in notes])
+        return sums
+
+    count = added("", 1.0)
+    count[count == 0] = np.nan
+    memory, sessions = (
+        (added(what, 0.0) / count).sum(axis=0) for what in ("memory_bytes", "open_sessions")
+    )
+    return {"memory_bytes": np.log(memory), "open_sessions": sessions}
+
+
+def _lost_us(evidence: Evidence) -> Int64s:
+    """When statements were due that found their connection lost or could make none (n)."""
+    codes = [n for n, (state, _) in enumerate(evidence.failures) if state.startswith(_LOST)]
+    return evidence.due_us[np.isin(evidence.failure, codes)]
+
+
+def _label(at_us: float, width_us: float, lost_us: Int64s) -> str | None:
+    """What happened within a window of a step."""
+    near = int((np.abs(lost_us - at_us) <= 1.5 * width_us).sum())
+    return f"{near:,} statements lost their connection then" if near else None
+
+
+def resumptions(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Where a run was gone on with: at what time of its own, after how long, and why."""
+    legs = document.get("legs") or []
+    for before, after in itertools.pairwise(legs):
+        # The axis of the later leg is shifted by what was waited for.
+        zeros = [
+            datetime.fromisoformat(leg["zero_at"]) for leg in (before, after) if leg["zero_at"]
+        ]
+        wait_us = round((zeros[1] - zeros[0]).total_seconds() * 1e6) if len(zeros) == 2 else None
+        ended_by = before["ended_by"] or "killed"
+        yield {"at_us": after["from_us"], "wait_us": wait_us, "ended_by": ended_by}
