@@ -23,7 +23,7 @@ from reports.report import write_report
 from reports.verdict import Answer, Verdict
 from tests.reports.synthetic import Plan, write_run, write_workload
 
-PLAN = Plan(statements=3_000, digests=True)
+PLAN = Plan(statements=3_000, digests=True, users=("ann", "bob"))
 GATES = """schema = 1
 [decision]
 resamples = 400
@@ -94,6 +94,8 @@ def test_three_runs_a_side_make_one_verdict(judged: Verdict) -> None:
     assert document["correctness"]["compared"] == document["correctness"]["same"]
     assert document["correctness"]["answered"] == 9_000
     assert sum(template["executions"] for template in document["templates"]) == 9_000
+    (users,) = document["users"]
+    assert sum(user["statements"] for user in users["worst"]) == users["names"] * 4_500 == 9_000
     assert list(document["provenance"]["runs"]) == [
         "candidate", "candidate/2", "candidate/3", "baseline", "baseline/2", "baseline/3",
     ]  # fmt: skip
@@ -186,7 +188,7 @@ def test_against_the_log_every_statement_of_it_counts_once(place: Path, tmp_path
 def test_one_broken_run_of_three_makes_it_invalid_and_is_named(
     place: Path, tmp_path: Path, arm: str, plan: Plan, broken: str
 ) -> None:
-    bad = replace(plan, statements=PLAN.statements, digests=True, seed=77)
+    bad = replace(plan, statements=PLAN.statements, digests=True, users=PLAN.users, seed=77)
     third = write(tmp_path / arm / "9", Workload(place / "workload"), bad)
     runs = {each: runs_in(place / each) for each in ("candidate", "baseline")}
     runs[arm][1] = third
