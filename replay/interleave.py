@@ -16,6 +16,7 @@ import click
 from replay import sequence
 from replay.artefact import write_json
 from replay.cli import json_option, print_json
+from replay.errors import ExitCode
 
 NOTES = "interleave.json"
 _OURS = ("--run-dir", "--dry-run", "--master", "--worker")
@@ -65,18 +66,21 @@ def interleave(
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / NOTES, document)
     exit_code = 0
-    for side, number in list(order_of(rounds))[len(runs) :]:
-        if runs:
-            sequence.rest(rest_s, before=f"{side} {number} of {rounds}")
-        run, url = out / side / str(number), hosts[side == "candidate"]
-        sequence.set_aside(run, out)
-        command = [*options, "--host", url, "--run-dir", str(run)]
-        exit_code = sequence.play(command, captured=True).exit_code
-        if exit_code:
-            click.echo(f"stopped in {run}; the same words again go on from there", err=True)
-            break
-        runs.append({"side": side, "number": number, "run": str(run)})
-        write_json(out / NOTES, document)
+    try:
+        for side, number in list(order_of(rounds))[len(runs) :]:
+            if runs:
+                sequence.rest(rest_s, before=f"{side} {number} of {rounds}")
+            run, url = out / side / str(number), hosts[side == "candidate"]
+            sequence.set_aside(run, out)
+            command = [*options, "--host", url, "--run-dir", str(run)]
+            exit_code = sequence.play(command, captured=True).exit_code
+            if exit_code:
+                click.echo(f"stopped in {run}; the same words again go on from there", err=True)
+                break
+            runs.append({"side": side, "number": number, "run": str(run)})
+            write_json(out / NOTES, document)
+    except KeyboardInterrupt:
+        exit_code = int(ExitCode.INTERRUPTED)
     document["ended_by"] = sequence.ended_by(exit_code)
     write_json(out / NOTES, document)
     if as_json:
