@@ -19,7 +19,7 @@ _NORMAL = 0.6745
 
 _DEVIATIONS = 5.0
 """Of a robust standard deviation. With 3.5, where a single value would be called an outlier, one
-series of 40 nights in 12 gave a false alarm on some night; with 5 none of 400 does."""
+series of 40 nights in 12 gave a false alarm on some night; with 5 it is at most one in 80."""
 
 
 def prediction_limit(
