@@ -223,22 +223,25 @@ def _completed(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
 
 
 def batches_of(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """The rows of one sample file; of a stream that was cut off, those before the cut."""
-    if path.suffix == ".arrows":
-        for batch in read_stream(path):
+    """The rows of one sample file, up to where it is damaged or its writer died.
+
+    Statements beyond are the ledger's `unknown`.
+    """
+    batches = read_stream(path) if path.suffix == ".arrows" else _read_table(path, columns)
+    with suppress(OSError, pa.ArrowException):
+        for batch in batches:
             yield _completed(batch, columns)
-        return
-    try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(columns=list(columns)):
-                yield _completed(batch, columns)
-    except (OSError, pa.ArrowException) as error:
-        raise Unreadable(f"`{path}` is damaged") from error
+
+
+def _read_table(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    with pq.ParquetFile(path) as file:
+        # A batch of several groups would be lost with the first that is damaged.
+        for group in range(file.num_row_groups):
+            yield from file.iter_batches(row_groups=[group], columns=list(columns))
 
 
 def read_stream(path: Path) -> Iterator[pa.RecordBatch]:
     """Batches of an Arrow stream up to its end or to where its writer died."""
-    # A batch cut off in the middle: the statements in it are the ledger's `unknown`.
     with (
         suppress(OSError, pa.ArrowException),
         pa.OSFile(str(path)) as file,

@@ -147,10 +147,11 @@ def load(
 
     What failed in `baseline`, another run of the same workload, counts as failed on 1.0. With
     `force` it may be of another workload; then its statements have nothing to do with these.
-    `tag` is a key in statements' comments, see `reports.callers`.
+    `tag` is a key in statements' comments, see `reports.callers`. A damaged sample file is used up
+    to the damage; the ledger has what is beyond as unknown.
 
     Raises:
-        Unreadable: the run is not one, or a sample file is damaged.
+        Unreadable: the run is not one.
         UsageError: the baseline replayed another workload.
     """
     run = Run(path)

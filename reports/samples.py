@@ -16,8 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from replay.errors import Unreadable
-from replay.run import SAMPLES, STATUSES, read_stream, sample_files
+from replay.run import SAMPLES, STATUSES, batches_of, read_stream, sample_files
 from reports.stats.estimate import Bools, Int64s
 
 MISSING = np.iinfo(np.int32).min
@@ -56,13 +55,10 @@ class Samples:
 
 
 def read_samples(run: Path, by_statement: Mapping[str, npt.NDArray[Any]]) -> Samples:
-    """Read all files; of a stream that was cut off, what is before the cut.
+    """Read all files; of one that is damaged or was cut off, what is before.
 
     `by_statement` are columns besides, each by a table of what the statement of a sample has there;
     the last of a table is for statements beyond.
-
-    Raises:
-        Unreadable: a file is damaged.
     """
     files, streams = sample_files(run)
     form = ds.ParquetFileFormat(read_options=ds.ParquetReadOptions(dictionary_columns={*_TEXTS}))
@@ -70,15 +66,24 @@ def read_samples(run: Path, by_statement: Mapping[str, npt.NDArray[Any]]) -> Sam
     tables = [pa.Table.from_batches(read_stream(path), SAMPLES) for path in streams]
     try:
         stored = ds.dataset([str(file) for file in files], _SCHEMA, format=form) if files else None
-        n = sum(map(len, tables)) + (stored.count_rows() if stored else 0)
-        samples, start = _empty(n, by_statement), 0
-        for batch in _batches(stored, tables):
-            part = slice(start, start + batch.num_rows)
-            _fill(samples, batch, part, by_statement)
-            start = part.stop
-    except (OSError, pa.ArrowException) as error:
-        raise Unreadable(f"`{run / 'samples'}` holds a damaged file") from error
+        samples = _read(stored, tables, by_statement)
+    except (OSError, pa.ArrowException):
+        schema = pa.schema([SAMPLES.field(name) for name in _COLUMNS])
+        tables += [pa.Table.from_batches(batches_of(file, _COLUMNS), schema) for file in files]
+        samples = _read(None, tables, by_statement)
     pa.default_memory_pool().release_unused()
+    return samples
+
+
+def _read(
+    stored: ds.Dataset | None, tables: list[pa.Table], by_statement: Mapping[str, npt.NDArray[Any]]
+) -> Samples:
+    n = sum(map(len, tables)) + (stored.count_rows() if stored else 0)
+    samples, start = _empty(n, by_statement), 0
+    for batch in _batches(stored, tables):
+        part = slice(start, start + batch.num_rows)
+        _fill(samples, batch, part, by_statement)
+        start = part.stop
     return samples
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from replay.artefact import sha256_of
 from replay.errors import Unreadable, UsageError
 from replay.run import SAMPLES
 from replay.workload import Workload
@@ -18,6 +19,7 @@ from reports.arms import build_arms
 from reports.errors import split_errors
 from reports.fidelity import measure_fidelity
 from reports.load import load
+from reports.report import write_report
 from reports.samples import MISSING
 from tests.reports.synthetic import Plan, write_both, write_run, write_workload
 
@@ -118,11 +120,34 @@ def test_what_is_not_a_run_is_unreadable(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_a_damaged_sample_file_is_named(tmp_path: Path) -> None:
+def test_a_damaged_sample_file_is_used_up_to_the_damage(tmp_path: Path) -> None:
+    run = write_both(tmp_path, SMALL)
+    path = run / "samples" / "worker-0.parquet"
+    whole = pq.read_table(path)
+    pq.write_table(whole, path, row_group_size=50)
+    document = json.loads((run / "run.json").read_text())
+    document["workers"][0] |= {"file": path.name, "sha256": sha256_of(path)}
+    (run / "run.json").write_text(json.dumps(document))
+    content = bytearray(path.read_bytes())
+    third = pq.ParquetFile(path).metadata.row_group(2).column(0).dictionary_page_offset
+    content[third : third + 400] = bytes(400)
+    path.write_bytes(content)
+    evidence = load(run)
+    assert len(evidence) == 100
+    ledger = evidence.ledger()
+    assert ledger.balanced
+    assert ledger.unknown == len(whole) - 100
+    verdict = write_report(run, out=tmp_path / "out").document
+    assert verdict["verdict"] == "INVALID"
+    assert any("its checksum is another" in warning for warning in verdict["warnings"])
+
+
+def test_a_sample_file_of_which_nothing_is_left_leaves_all_unknown(tmp_path: Path) -> None:
     run = write_both(tmp_path, SMALL)
     (run / "samples" / "worker-0.parquet").write_bytes(b"PAR1 not really")
-    with pytest.raises(Unreadable, match="samples"):
-        load(run)
+    evidence = load(run)
+    assert len(evidence) == 0
+    assert evidence.ledger().unknown == evidence.run.planned
 
 
 def test_session_steering_is_not_in_latencies_but_in_the_ledger(tmp_path: Path) -> None:
