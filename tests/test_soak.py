@@ -33,7 +33,7 @@ from reports.soak import soak
 from tests.locusts import BOUND_S, LOCUSTFILE, assert_balanced, judged, replay, wait_for
 from tests.replay.planned import write_workload
 
-ROWS = 600_000
+ROWS = 800_000
 
 
 @contextmanager
@@ -88,8 +88,8 @@ def leak(server: EmbeddedServer, *, seconds: float, over: threading.Event) -> No
 
 
 def asked(path: Path, *, per_s: int) -> Path:
-    """A minute of statements that take 200 ms, whatever else the machine does, and both tables."""
-    question = "SELECT pg_sleep(0.2), (SELECT count(*) FROM growing), "
+    """A minute of statements that take 100 ms, whatever else the machine does, and both tables."""
+    question = "SELECT pg_sleep(0.1), (SELECT count(*) FROM growing), "
     question += "(SELECT max(id) FROM lookup WHERE id = {})"
     said = [(n / per_s, f"s{n % 20}", question.format(n)) for n in range(60 * per_s)]
     return write_workload(path, said).path
@@ -304,7 +304,7 @@ def test_a_short_soak_of_a_real_server_is_cut_into_windows(
 @pytest.mark.slow
 def test_twenty_minutes_tell_a_drift_and_a_step_from_none(tmp_path: Path) -> None:
     seconds = float(os.environ.get("FOURSTEP_SOAK_S", 1200))
-    workload = str(asked(tmp_path / "w", per_s=5))
+    workload = str(asked(tmp_path / "w", per_s=max(5, round(3_000 / seconds))))
     steady, leaking = tmp_path / "steady", tmp_path / "leaking"
     common = ("--workload", workload, "--for", f"{seconds:.0f}s", "--roll", "2min")
     over = threading.Event()
