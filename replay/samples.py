@@ -129,7 +129,11 @@ class SampleStream:
         self._roll_s = roll_s
         self._until_s = time.monotonic() + roll_s
         self._reserve = directory / f".{worker}.reserve"
-        self._reserve.write_bytes(bytes(_RESERVE_BYTES))
+        self._reserved = self._reserve.open("wb", buffering=0)
+        self._reserved.write(bytes(_RESERVE_BYTES))
+        # Seen by who would go on with the run; not every file system has locks.
+        with suppress(OSError):
+            fcntl.flock(self._reserved, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._part = _Part(self._free_path())
 
     @property
@@ -158,6 +162,7 @@ class SampleStream:
     def release_reserve(self) -> None:
         """Give the reserved space back, to write what is left on a full disk."""
         self._reserve.unlink(missing_ok=True)
+        self._reserved.close()
 
     def finish(self) -> None:
         """Close the last file.
@@ -192,9 +197,6 @@ class _Part:
         self.rows = 0
         self._good_bytes = 0
         self._file = path.open("wb", buffering=0)
-        # Seen by who would go on with the run; not every file system has locks.
-        with suppress(OSError):
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         try:
             self.write(SAMPLES.serialize())
         except OSError:

@@ -74,13 +74,14 @@ def soak(
 
 
 def _report(out: Path, exit_code: int, *, as_json: bool, **judging: Any) -> None:  # noqa: ANN401
-    """Judge what there is; a run that never began has nothing to judge, and its own exit code."""
+    """Judge what there is; what could not begin has nothing to judge, and its own exit code."""
     from reports.render.terminal import print_summary
     from reports.report import write_report
 
     run = out / "run"
     document = read_json(run / "run.json", what="run") if (run / "run.json").is_file() else {}
-    if document.get("ended_by", "not-begun") == "not-begun":
+    refused = (ExitCode.USAGE, ExitCode.UNREACHABLE, ExitCode.UNREADABLE)
+    if exit_code in refused or document.get("ended_by", "not-begun") == "not-begun":
         raise SystemExit(exit_code or int(ExitCode.UNDECIDED))
     verdict = write_report(run, out=out, **judging)
     print_json(verdict.as_json()) if as_json else print_summary(verdict, page=out / "report.html")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,17 +18,22 @@ from typing import Any
 import psutil
 import psycopg
 import pytest
+from click.testing import CliRunner
 
-from replay.artefact import sha256_of
-from replay.errors import ExitCode
+from replay.artefact import sha256_of, write_json
+from replay.dials import Dials
+from replay.errors import ExitCode, FourstepError, UsageError
 from replay.live import ENDS, LAG, figures
 from replay.run import Run
-from replay.swarm.abort import Rules, exceeded
+from replay.swarm.abort import Rules, Watch, exceeded, rules_of
+from replay.swarm.legs import refuse_other
 from replay.target.embedded import EmbeddedServer
-from tests.locusts import BOUND_S, LOCUSTFILE, assert_balanced, failed, judged, replay, wait_for
+from replay.workload import Workload
+from reports.soak import soak
+from tests.locusts import BOUND_S, LOCUSTFILE, assert_balanced, judged, replay, wait_for
 from tests.replay.planned import write_workload
 
-ROWS = 600_000
+ROWS = 800_000
 
 
 @contextmanager
@@ -82,8 +88,8 @@ def leak(server: EmbeddedServer, *, seconds: float, over: threading.Event) -> No
 
 
 def asked(path: Path, *, per_s: int) -> Path:
-    """A minute of statements that take 200 ms, whatever else the machine does, and both tables."""
-    question = "SELECT pg_sleep(0.2), (SELECT count(*) FROM growing), "
+    """A minute of statements that take 100 ms, whatever else the machine does, and both tables."""
+    question = "SELECT pg_sleep(0.1), (SELECT count(*) FROM growing), "
     question += "(SELECT max(id) FROM lookup WHERE id = {})"
     said = [(n / per_s, f"s{n % 20}", question.format(n)) for n in range(60 * per_s)]
     return write_workload(path, said).path
@@ -166,35 +172,56 @@ def wait_for_rows(out: Path, rows: int) -> None:
         (["--for", "1h"], "needs `--for` and `-o`"),
         (["--for", "soon", "-o", "new"], "`--for soon` is not a time"),
         (["--for", "1h", "-o", "."], "is not empty"),
+        (["--for", "1h", "-o", "new", "--abort-cost", "50"], "what an hour of 2.0 costs"),
         (["--resume", "."], "is not a soak"),
         (["--resume", ".", "--for", "1h"], "goes on with the options of then"),
-        (
-            ["--for", "1h", "-o", "new", "--host", "null:", "--roll", "now"],
-            "`--roll now` is not a time",
-        ),
-        (["--for", "1h", "-o", "new", "--host", "null:", "--abort-errors", "6"], "is not a share"),
-        (["--for", "1h", "-o", "new", "--abort-cost", "50"], "what an hour of 2.0 costs"),
     ],
 )
-def test_what_makes_no_sense_is_told(options: list[str], words: str, tmp_path: Path) -> None:
-    (tmp_path / "something").touch()
-    with soaking(tmp_path / "new", *options) as process:
-        code, told = ended(process)
-    assert words in told
-    assert code in (ExitCode.USAGE, ExitCode.UNREADABLE)
+def test_what_makes_no_sense_is_told(
+    options: list[str], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("something").touch()
+    told = CliRunner().invoke(soak, options).exception
+    assert isinstance(told, FourstepError)
+    assert words in str(told)
+    assert not Path("new").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"abort_errors": "6"}, "`--abort-errors 6` is not a share"),
+        ({"abort_p95": "soon"}, "`--abort-p95 soon` is not a time"),
+        ({"abort_after": "1"}, "`--abort-after 1` is not a time"),
+    ],
+)
+def test_a_rule_that_makes_no_sense_is_told(changes: dict[str, str], words: str) -> None:
+    none = dict.fromkeys(("abort_errors", "abort_p95", "abort_lag", "abort_after"), "")
+    assert rules_of(Namespace(**none)) == Rules()
+    with pytest.raises(UsageError) as told:
+        rules_of(Namespace(**none | changes))
+    assert words in str(told.value)
 
 
 def test_a_run_is_gone_on_with_by_its_own_options_alone(tmp_path: Path) -> None:
-    workload = lasts(tmp_path / "w", seconds=2, per_s=10)
-    done = replay(tmp_path, "--workload", workload, "--host", "null:")
-    assert done.code == 0, done.text
-    for options, words in (
-        (["--workload", workload, "--scale", "2"], "another `scale`"),
-        (["--workload", workload, "--mode", "pool", "-u", "2"], "another `mode`, `users`"),
-        ([], "another workload"),
+    workload = Workload(Path(lasts(tmp_path / "w", seconds=2, per_s=10)))
+    dials = Dials(roll_s=600.0)
+    told = {"schema_version": 1, "workload": {"sha256": workload.sha256}, "dials": dials.as_json()}
+    write_json(tmp_path / "run.json", told)
+    run = Run(tmp_path)
+    refuse_other(run, workload, dials, ingest=False)
+    for other, words in (
+        (Dials(roll_s=600.0, scale=2), "another `scale`"),
+        (Dials(mode="pool", users=2), "another `mode`, `users`, `roll_s`"),
     ):
-        code, told = failed(tmp_path, "--resume", str(done.run.path), "--host", "null:", *options)
-        assert (code, words in told) == (ExitCode.USAGE, True), told
+        with pytest.raises(UsageError, match=words):
+            refuse_other(run, workload, other, ingest=False)
+    with pytest.raises(UsageError, match="--ingest"):
+        refuse_other(run, workload, dials, ingest=True)
+    another = Workload(Path(lasts(tmp_path / "v", seconds=3, per_s=10)))
+    with pytest.raises(UsageError, match="another workload"):
+        refuse_other(run, another, dials, ingest=False)
 
 
 ABORTING = """
@@ -211,7 +238,6 @@ abort.WINDOW_S, abort._LOOK_S, abort._LEAST = 3.0, 0.5, 20
     [
         (["--abort-errors", "5%"], "SELECT * FROM missing", "--abort-errors 0.05: 100.0% of"),
         (["--abort-p95", "100ms"], "SELECT pg_sleep(0.2)", "--abort-p95 0.1s: p95 was 0.2"),
-        (["--abort-after", "2s"], "SELECT 1", "--abort-after: it has lasted 2 s"),
     ],
 )
 def test_a_rule_ends_a_run_and_says_why(
@@ -249,6 +275,14 @@ def test_rules_look_at_a_window_with_enough_in_it() -> None:
     assert "--abort-lag 2s: p99" in str(exceeded(Rules(lag_s=2.0), counts))
 
 
+def test_a_run_may_last_so_long_and_no_window_is_looked_at_before_it_is_whole() -> None:
+    now_s, counts = time.monotonic(), figures(0)
+    counts[ENDS, :2] = 1_000, 1_000
+    watch = Watch(Rules(errors=0.0, after_s=60.0))
+    assert watch.reason(counts, zero_s=now_s) is None
+    assert "lasted 60 s" in str(watch.reason(counts, zero_s=now_s - 61))
+
+
 def test_a_short_soak_of_a_real_server_is_cut_into_windows(
     embedded_empty: EmbeddedServer, tmp_path: Path
 ) -> None:
@@ -270,7 +304,7 @@ def test_a_short_soak_of_a_real_server_is_cut_into_windows(
 @pytest.mark.slow
 def test_twenty_minutes_tell_a_drift_and_a_step_from_none(tmp_path: Path) -> None:
     seconds = float(os.environ.get("FOURSTEP_SOAK_S", 1200))
-    workload = str(asked(tmp_path / "w", per_s=5))
+    workload = str(asked(tmp_path / "w", per_s=max(5, round(3_000 / seconds))))
     steady, leaking = tmp_path / "steady", tmp_path / "leaking"
     common = ("--workload", workload, "--for", f"{seconds:.0f}s", "--roll", "2min")
     over = threading.Event()

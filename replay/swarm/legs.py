@@ -70,8 +70,8 @@ def go_on(run: Run, plan: Plan) -> Legs:
     Raises:
         UsageError: it is still being written, or nothing of it is left to play.
     """
-    for stream in sample_files(run.path)[1]:
-        with stream.open("rb") as file:
+    for reserve in (run.path / "samples").glob(RESERVES):
+        with reserve.open("rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except OSError as error:
