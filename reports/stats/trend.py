@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from reports.stats.estimate import Bools, Floats, Int64s
 
@@ -86,7 +86,11 @@ def mann_kendall(values: Floats) -> float:
     _, ties = np.unique(values, return_counts=True)
     variance = (n * (n - 1) * (2 * n + 5) - float((ties * (ties - 1) * (2 * ties + 5)).sum())) / 18
     slope = float(np.median((values[second] - values[first]) / (second - first)))
-    ranks = stats.rankdata(values - slope * np.arange(n))
+    _, place, equal = np.unique(
+        values - slope * np.arange(n), return_inverse=True, return_counts=True
+    )
+    # Equal ones share the mean of their ranks.
+    ranks = (np.cumsum(equal) - (equal - 1) / 2)[place]
     ranks -= ranks.mean()
     lags = np.arange(1, n - 2)
     whole = float(ranks @ ranks)
