@@ -3,8 +3,8 @@
 Windows of a long run are not independent, and both are told so in their own way. The interval of
 the slope is Sen's (JASA 63, 1968) with its variance widened as for an AR(1) series of the lag-1
 correlation found, whose bias is taken out. A bootstrap over blocks was tried instead: with 24 to 96
-windows it covers 69 to 84 % where it says 90 %. The test is that of Hamed and Rao (Journal of
-Hydrology 204, 1998).
+windows of correlated noise it covers 69 to 84 % where it says 90 %. The test is that of Hamed and
+Rao (Journal of Hydrology 204, 1998).
 """
 
 from __future__ import annotations
