@@ -122,6 +122,7 @@ def test_what_has_no_sample_is_settled_as_unknown(
             stream.finish()
         else:
             stream._part._file.close()
+            stream._reserved.close()
     settlement = settle(Run(run), plan)
     assert settlement.ledger.balanced
     assert (settlement.ledger.ok, settlement.ledger.planned) == (len(kept), statements)

@@ -51,6 +51,7 @@ def test_each_template_is_sent_once_and_told_apart(
     assert ledger["skipped"] == {"may write: delete": 1, "unsupported": 1, "denied: deallocate": 1}
     assert result.run.samples().num_rows == 9
     assert sorted(path.name for path in result.run.path.iterdir()) == [
+        "client.jsonl",
         "run.json",
         "samples",
         "warm_up.parquet",
