@@ -24,7 +24,7 @@ from replay.prepare import DIALECTS, MEASURES, TARGETS
 from replay.sequence import duration_s
 from replay.store import fetch, written
 from reports.history.verb import history
-from reports.ramp import ramp
+from reports.ramp.verb import ramp
 from reports.soak import soak
 
 

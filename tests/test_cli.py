@@ -217,6 +217,13 @@ def test_the_demo_shows_the_whole_way_and_leaves_no_server(
     assert servers_in(home) == []
 
 
+def test_the_command_line_loads_nothing_heavy_before_it_knows_the_verb() -> None:
+    heavy = "scipy boto3 botocore duckdb jinja2 locust matplotlib sqlglot".split()
+    asked = f"import sys, reports.cli; print([m for m in {heavy} if m in sys.modules])"
+    told = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "[]"
+
+
 def test_ctrl_c_ends_the_demo_and_its_servers(tmp_path: Path, home: Path) -> None:
     demo = subprocess.Popen(
         [*FOURSTEP, "demo", "--size", "small", "--seconds", "60", "-o", str(tmp_path / "demo")],

@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from reports import format as fmt
-from reports.headroom import scale
+from reports.ramp.headroom import scale
 from reports.render.html import render_page
 from reports.render.terminal import align
 

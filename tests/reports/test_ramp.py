@@ -23,12 +23,12 @@ from reports.charts.knee import draw_knee
 from reports.charts.style import figure_to_svg
 from reports.cli import fourstep, main
 from reports.gates import load_gates
-from reports.headroom import conclude
-from reports.ramp import scales_of
+from reports.ramp.headroom import conclude
+from reports.ramp.step import floor_of_gates, step_of
+from reports.ramp.verb import scales_of
 from reports.render.ramp import ramp_page, ramp_text
 from reports.report import write_report
 from reports.stats.knee import log_over
-from reports.step import floor_of_gates, step_of
 from tests.reports.synthetic import Plan, write_both
 from tests.slots import serve_slots
 

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from reports import format as fmt
+from reports.ramp.step import level_of
 from reports.stats.knee import Knee, find_knee
-from reports.step import level_of
 
 SCHEMA_VERSION = 1
 _CEILING = "that is the ceiling of this tool or its machine, not a knee of 2.0"
