@@ -7,6 +7,8 @@ BIN := .venv/bin
 demo: .venv/installed
 	$(BIN)/fourstep demo $(DEMO)
 
+# Four processes on two cores: threads of the linear algebra would spin while they wait.
+test: export OPENBLAS_NUM_THREADS = 1
 test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
