@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _BETWEEN_PAUSES = 8
 _KEPT_S = 600
-_KEPT_POINTS = 2_000
+_KEPT_POINTS = 720
 
 
 class StatementFailed(Exception):
@@ -99,7 +99,7 @@ class Statistics:
 def forget_past(stats: locust_stats.RequestStats) -> None:
     """Drop what only grows: Locust keeps a number for each second and name, and charts' points.
 
-    Its rates look back some ten seconds; of a long run the page's charts show the last hours.
+    Its rates look back some ten seconds; of a long run the page shows the last hour.
     """
     oldest_s = int(time.time()) - _KEPT_S
     for entry in (stats.total, *stats.entries.values()):
