@@ -177,6 +177,7 @@ def report(
 
     A directory of runs stands for all of them.
     """
+    from reports.cost.section import configured
     from reports.explain import explain
     from reports.render.terminal import print_summary
     from reports.report import write_report
@@ -189,7 +190,7 @@ def report(
             *runs,
             baseline=None if captured else [fetch(each) for each in baselines],
             gates=gates,
-            config=config or _configured(),
+            config=config or configured(),
             force=force,
             out=out,
             forms=forms,
@@ -251,9 +252,10 @@ def cost(
     The bill is Cost Explorer's, by the tag or service of [cost.baseline]: USD 0.01 a request.
     """
     from reports.cost import verb
+    from reports.cost.section import configured
     from reports.render.cost import cost_text
 
-    known = config or _configured()
+    known = config or configured()
     first, last = (day.date() if day else None for day in (since, until))
     if bool(runs) == bool(since or until):
         raise UsageError("`cost` takes runs, or the days of a bill by `--from` and `--to`")
@@ -309,12 +311,6 @@ def demo(out: Path, size: str, seconds: int, redshift_like: bool, as_json: bool)
 
 for verb in (*VERBS, interleave, ramp, soak, history):
     fourstep.add_command(verb)
-
-
-def _configured() -> Path | None:
-    """The configuration where nobody names one."""
-    path = Path("fourstep.toml")
-    return path if path.is_file() else None
 
 
 def main() -> NoReturn:

@@ -8,14 +8,13 @@ a drift is that between steps.
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 
+from replay.artefact import read_json_lines
 from replay.run import CLIENT, Run
 from reports.load import Evidence
 from reports.samples import MISSING
@@ -154,11 +153,7 @@ def _quantiles(values: Floats | Int64s, window: Int64s, number: int, p: float) -
 
 def _client(run: Run, window_of: Any, number: int) -> dict[str, Floats]:  # noqa: ANN401
     """Memory (as a logarithm) and open sessions of all processes, means of windows (number)."""
-    path, notes = run.path / CLIENT, list[dict[str, Any]]()
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        # A master that was killed leaves a part of one.
-        with suppress(ValueError):
-            notes.append(json.loads(line))
+    notes = read_json_lines(run.path / CLIENT)
     if not notes:
         return {}
     window = window_of(np.array([note["at_us"] for note in notes], np.int64))

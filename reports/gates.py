@@ -119,9 +119,9 @@ def load_gates(path: Path | None, *, soak: bool = False) -> Gates:
         UsageError: the file is not TOML or has problems; lists all of them at once.
     """
     problems: list[str] = []
-    content = read_toml(path or _shipped("gates.toml"))
+    content = read_toml(path or shipped("gates.toml"))
     if path is None and soak:
-        content["gate"] += read_toml(_shipped("gates_soak.toml"))["gate"]
+        content["gate"] += read_toml(shipped("gates_soak.toml"))["gate"]
     document = Table(content, "", problems)
     if document.value("schema") != SCHEMA:
         document.add(f"`schema` must be {SCHEMA}, not `{document.value('schema')}`")
@@ -145,7 +145,8 @@ def load_gates(path: Path | None, *, soak: bool = False) -> Gates:
     return checked
 
 
-def _shipped(name: str) -> Path:
+def shipped(name: str) -> Path:
+    """A file of gates that comes with fourstep."""
     return Path(str(importlib.resources.files("reports") / name))
 
 

@@ -6,14 +6,13 @@ a writer that falls behind is late, however short each of its loads is.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
+from replay.artefact import read_json_lines
 from replay.ingest.background import NOTES
 from replay.run import Run
 from reports.stats.estimate import Int64s
@@ -33,7 +32,7 @@ def ingest_figures(*runs: Run) -> dict[str, Any] | None:
     if not all(told):
         return None
     asked = told[0]
-    by_run = [_notes(run) for run in runs]
+    by_run = [read_json_lines(run.path / NOTES) for run in runs]
     notes = [note for each in by_run for note in each]
     ends = Counter(note["status"] for note in notes)
     late_us = _late_us(notes)
@@ -55,19 +54,9 @@ def ingest_figures(*runs: Run) -> dict[str, Any] | None:
 
 def load_times(*runs: Run) -> Int64s:
     """Response times in microseconds, ascending, of the loads that ended by themselves."""
-    return _late_us([note for run in runs for note in _notes(run)])
+    return _late_us([note for run in runs for note in read_json_lines(run.path / NOTES)])
 
 
 def _late_us(notes: Sequence[Mapping[str, Any]]) -> Int64s:
     ended = (note for note in notes if note["status"] != "cancelled")
     return np.sort(np.array([note["done_us"] - note["due_us"] for note in ended], np.int64))
-
-
-def _notes(run: Run) -> list[dict[str, Any]]:
-    path, notes = run.path / NOTES, list[dict[str, Any]]()
-    if path.exists():
-        # The last line of a writer that was killed is none.
-        with suppress(ValueError):
-            for line in path.read_text(encoding="utf-8").splitlines():
-                notes.append(json.loads(line))
-    return notes

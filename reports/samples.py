@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from replay.run import SAMPLES, STATUSES, batches_of, read_stream, sample_files
+from replay.run import SAMPLES, STATUSES, batches_of, sample_files
 from reports.stats.estimate import Bools, Int64s
 
 MISSING = np.iinfo(np.int32).min
@@ -63,16 +63,20 @@ def read_samples(run: Path, by_statement: Mapping[str, npt.NDArray[Any]]) -> Sam
     files, streams = sample_files(run)
     form = ds.ParquetFileFormat(read_options=ds.ParquetReadOptions(dictionary_columns={*_TEXTS}))
     # A stream once, because it may end elsewhere on a second reading.
-    tables = [pa.Table.from_batches(read_stream(path), SAMPLES) for path in streams]
+    tables = [_up_to_damage(path) for path in streams]
     try:
         stored = ds.dataset([str(file) for file in files], _SCHEMA, format=form) if files else None
         samples = _read(stored, tables, by_statement)
     except (OSError, pa.ArrowException):
-        schema = pa.schema([SAMPLES.field(name) for name in _COLUMNS])
-        tables += [pa.Table.from_batches(batches_of(file, _COLUMNS), schema) for file in files]
+        tables += [_up_to_damage(file) for file in files]
         samples = _read(None, tables, by_statement)
     pa.default_memory_pool().release_unused()
     return samples
+
+
+def _up_to_damage(path: Path) -> pa.Table:
+    schema = pa.schema([SAMPLES.field(name) for name in _COLUMNS])
+    return pa.Table.from_batches(batches_of(path, _COLUMNS), schema)
 
 
 def _read(

@@ -10,8 +10,7 @@ import click
 from replay.artefact import read_json, write_json
 from replay.cli import json_option, print_json
 from replay.errors import ExitCode, UsageError
-from replay.problems import microseconds
-from replay.sequence import play
+from replay.sequence import duration_s, play
 
 NOTES = "soak.json"
 """What a soak was begun with, for who goes on with it."""
@@ -58,15 +57,13 @@ def soak(
     else:
         if not (length and out):
             raise UsageError("a soak needs `--for` and `-o`", hint="--for 8h -o DIR")
-        length_us = microseconds(length)
-        if not length_us:
-            raise UsageError(f"`--for {length}` is not a time", hint="write it as 8h or 20min")
+        length_s = duration_s("--for", length)
         if out.exists() and any(out.iterdir()):
             raise UsageError(f"`{out}` is not empty", hint="name another -o, or --resume it")
         if abort_cost is not None:
             options = (*options, "--abort-after", _affordable(abort_cost, judging["config"]))
         out.mkdir(parents=True, exist_ok=True)
-        options = (*_NIGHT, *options, "-t", str(length_us // 1_000_000))
+        options = (*_NIGHT, *options, "-t", str(int(length_s)))
         named = {name: str(path) for name, path in judging.items() if path}
         write_json(out / NOTES, {"options": list(options), "judging": named})
         options = (*options, "--run-dir", str(out / "run"))

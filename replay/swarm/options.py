@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from replay.dials import CACHES, DRAWS, MODES, PACES, USERS, VARIATIONS, Dials
 from replay.errors import UsageError
-from replay.problems import microseconds
+from replay.sequence import duration_s
 
 if TYPE_CHECKING:
     from locust.argument_parser import LocustArgumentParser
@@ -189,15 +189,8 @@ def dials_of(options: Namespace) -> Dials:
 
 
 def seconds_of(text: str, *, option: str) -> float:
-    """A time such as 10min in seconds, zero where none is given.
-
-    Raises:
-        UsageError: it is none.
-    """
-    found_us = microseconds(text) if text else 0
-    if found_us is None:
-        raise UsageError(f"`{option} {text}` is not a time", hint="write it as 10min or 30s")
-    return found_us / 1e6
+    """A time such as 10min in seconds, zero where none is given; raises UsageError for no time."""
+    return duration_s(option, text, zero=True) if text else 0.0
 
 
 def _factor(think: str) -> float:

@@ -38,6 +38,12 @@ class Section:
     choices: tuple[Place, ...]
 
 
+def configured() -> Path | None:
+    """The configuration where nobody names one."""
+    path = Path("fourstep.toml")
+    return path if path.is_file() else None
+
+
 def read_section(config: Path | None) -> Section | None:
     """`[cost]` of a fourstep.toml; None where there is none.
 

@@ -5,7 +5,6 @@ Apart from what it calls, which other verbs need not load.
 
 from __future__ import annotations
 
-import importlib.resources
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,8 +57,8 @@ def ramp(
     """
     import pyarrow.compute as pc
 
-    from reports.cost.section import read_section
-    from reports.gates import load_gates
+    from reports.cost.section import configured, read_section
+    from reports.gates import load_gates, shipped
     from reports.ramp.climb import Ramp, climb
 
     sequence.check_options(options, [host], ours=_OURS)
@@ -73,8 +72,8 @@ def ramp(
     since, last = pc.min(started).as_py(), pc.max(started).as_py()
     if since == last:
         raise UsageError(f"`{workload}` holds no stretch of time to replay more of")
-    judged_by = gates or Path(str(importlib.resources.files("reports") / "ramp.toml"))
-    config = config or next(Path().glob("fourstep.toml"), None)
+    judged_by = gates or shipped("ramp.toml")
+    config = config or configured()
     read_section(config)  # Rather now than after the first step.
     plan = Ramp(
         out=out,
