@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from reports.scope import EVERYWHERE, Labels, Where, labels_of, select
 from reports.stats.blocks import BlockCounts, count_by_block
 from reports.stats.estimate import Bools, Floats, Int64s
 from reports.stats.quantiles import quantile
-from reports.stats.slices import slices
+from reports.stats.slices import count_codes, slices
 
 CAPTURED = "captured"
 """Name of the baseline that 1.0's log provides."""
@@ -100,7 +101,10 @@ class Arm:
     @cached_property
     def _by_template(self) -> tuple[Int64s, npt.NDArray[np.int16], Int64s]:
         """Latencies and blocks in order of template, then of latency; where each begins."""
-        starts = np.concatenate([[0], np.cumsum(np.bincount(self.template, minlength=1))])
+        number = int(self.template.max(initial=0)) + 1
+        everything = np.broadcast_to(np.True_, len(self))
+        sizes = count_codes(self.template, everything, number=number)
+        starts = np.append(0, np.cumsum(sizes))
         low = int(self.values_us.min(initial=0))
         width = (int(self.values_us.max(initial=0)) - low).bit_length()
         for_block = (self.runs * self.blocks).bit_length()
@@ -114,11 +118,24 @@ class Arm:
             piece |= self.values_us[part] - low
             packed[part] = piece << for_block | self.block[part]
         packed.sort()
-        values_us, block = np.empty_like(self.values_us), np.empty_like(self.block)
+        block = np.empty_like(self.block)
+        # The latencies take the place of what they were packed in, front to back: memory that was
+        # never touched is dear, above all on a virtual machine.
+        values_us = packed.view(self.values_us.dtype)[: len(self)]
         for part in slices(len(self)):
-            block[part] = packed[part] & ((1 << for_block) - 1)
-            values_us[part] = ((packed[part] >> for_block) & ((1 << width) - 1)) + low
+            piece = packed[part]
+            block[part] = piece & ((1 << for_block) - 1)
+            values_us[part] = ((piece >> for_block) & ((1 << width) - 1)) + low
         return values_us, block, starts
+
+    def medians_us(self, number: int) -> Floats:
+        """The median of each of so many templates (number), NaN where it has no sample."""
+        values_us, _, starts = self._by_template
+        found = np.full(number, np.nan)
+        for code, (start, stop) in enumerate(pairwise(starts.tolist())):
+            if stop > start:
+                found[code] = quantile(values_us[start:stop], 0.5)
+        return found
 
     def of_template(self, code: int) -> Arm:
         """The same arm over the samples of one template, in order of latency."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,30 +106,37 @@ def build_case(
     resampler = Resampler(decision, arms.blocks)
     runs = [each.run for each in candidate.runs]
     servers = [told for run in runs if (told := inside_figures(run)) is not None]
-    return Case(
-        candidate=_side(candidate),
-        baseline=None if baseline is None else _side(baseline),
-        decision=decision,
-        cost=cost,
-        arms=arms,
-        resampler=resampler,
-        overall=compare_quantiles(arms.baseline, arms.candidate, resampler, QUANTILES),
-        throughput=compare_throughput(candidate, baseline, resampler),
-        templates=compare_templates(
-            candidate, arms, resampler, new_errors=new_errors_by_template(candidate)
-        ),
-        errors=split_errors(candidate, with_baseline_run=baseline is not None and not forced),
-        correctness=compare_answers(candidate, baseline, confidence=decision.two_sided),
-        ingest=ingest_figures(*runs),
-        server=max(servers, key=lambda told: told["result_cache_share"] or 0, default=None),
-        noise=noise_floor(arms),
-        drift=None
-        if candidate.parts
-        else measure_drift(
-            candidate, warm_up_us=decision.warm_up_us, confidence=decision.two_sided
-        ),
-        forced=forced,
-    )
+    with ThreadPoolExecutor(1) as aside:
+        # In a thread of its own: numpy lets go of the interpreter while it sorts and counts.
+        templates = aside.submit(
+            compare_templates,
+            candidate, arms, resampler, new_errors=new_errors_by_template(candidate),
+        )  # fmt: skip
+        return Case(
+            candidate=_side(candidate),
+            baseline=None if baseline is None else _side(baseline),
+            decision=decision,
+            cost=cost,
+            arms=arms,
+            resampler=resampler,
+            overall=compare_quantiles(arms.baseline, arms.candidate, resampler, QUANTILES),
+            throughput=compare_throughput(candidate, baseline, resampler),
+            errors=split_errors(candidate, with_baseline_run=baseline is not None and not forced),
+            correctness=compare_answers(candidate, baseline, confidence=decision.two_sided),
+            ingest=ingest_figures(*runs),
+            server=max(servers, key=lambda told: told["result_cache_share"] or 0, default=None),
+            noise=noise_floor(arms),
+            drift=None
+            if candidate.parts
+            else measure_drift(
+                candidate,
+                arms.candidate_all,
+                warm_up_us=decision.warm_up_us,
+                confidence=decision.two_sided,
+            ),
+            forced=forced,
+            templates=templates.result(),
+        )
 
 
 def _side(evidence: Evidence) -> Side:

@@ -6,7 +6,7 @@ Points are exact; intervals come from one paired bootstrap whose weights every m
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +25,8 @@ from reports.stats.bootstrap import (
 from reports.stats.estimate import Estimate, Floats, Int64s, Word, word_for
 from reports.stats.quantiles import PRINT_TAIL, estimate_quantile, printable, quantile, samples_for
 from reports.stats.runs import widen
+from reports.stats.scores import Sample, log_ratios, normal_draws
 from reports.stats.slices import count_codes, slices
-from reports.stats.window import resampled_logs
 
 QUANTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
 """The quantiles of the headline, by the name gates and pages use."""
@@ -34,12 +34,8 @@ QUANTILES = {"p50": 0.50, "p90": 0.90, "p95": 0.95, "p99": 0.99, "p99.9": 0.999}
 TEMPLATE_QUANTILES = {"p50": 0.50, "p95": 0.95}
 """Fewer per template: a template rarely has the samples for more."""
 
-Pair = tuple[Arm, Arm]
-
 TEMPLATE_RESAMPLES = 1000
 TEMPLATE_BLOCKS = 60
-TEMPLATE_BIN_WIDTH = 0.005
-"""Bins of a template, in log(latency): its interval is wider than that by far."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,11 +141,9 @@ class Resampler:
 
         # Whole blocks are merged for templates: few enough for speed, enough for an interval.
         self.merged = -(-blocks.number // TEMPLATE_BLOCKS)
-        self.template_weights = block_weights(
-            -(-blocks.number // self.merged),
-            resamples=min(decision.resamples, TEMPLATE_RESAMPLES),
-            generator=generator,
-        ).T.astype(np.float32)
+        self.merged_blocks = -(-blocks.number // self.merged)
+        resamples = min(decision.resamples, TEMPLATE_RESAMPLES)
+        self.draws = normal_draws(resamples, generator=generator)
 
     def ratios(self, one: Arm, two: Arm, probabilities: Sequence[float]) -> list[Resampled]:
         """`resample_quantile_ratios`."""
@@ -158,24 +152,21 @@ class Resampler:
             weights=self.weights, confidence=self.confidence,
         )  # fmt: skip
 
-    def coarse_ratios(
-        self, pairs: Sequence[Pair], probabilities: Sequence[Sequence[float]]
-    ) -> Iterator[list[Resampled]]:
-        """The same of each pair, for templates, of which there may be ten thousand."""
-        arms = [arm for pair in pairs for arm in pair]
-        blocks = [arm.capture_block // self.merged for arm in arms]
-        logs = resampled_logs(
-            [(arm.ordered_us, block) for arm, block in zip(arms, blocks, strict=True)],
-            [each for each in probabilities for _ in range(2)],
-            weights=self.template_weights, bin_width=TEMPLATE_BIN_WIDTH,
-        )  # fmt: skip
-        held = [np.bincount(block, minlength=len(self.template_weights)) > 0 for block in blocks]
-        for at in range(0, len(arms), 2):
-            shared = int((held[at] & held[at + 1]).sum())
-            yield [
-                summarise(column, blocks=shared, confidence=self.confidence)
-                for column in (logs[at + 1] - logs[at]).T
-            ]
+    def coarse_ratios(self, one: Arm, two: Arm, probabilities: Sequence[float]) -> list[Resampled]:
+        """The same by `log_ratios`, for templates, of which there may be ten thousand."""
+        before, after = (
+            Sample.of(arm.ordered_us, arm.capture_block // self.merged, self.merged_blocks)
+            for arm in (one, two)
+        )
+        shared = int(((before.held > 0) & (after.held > 0)).sum())
+        return [
+            summarise(
+                log_ratios(before, after, p, draws=self.draws),
+                blocks=shared,
+                confidence=self.confidence,
+            )
+            for p in probabilities
+        ]
 
     def ratio(self, value: float, drawn: Resampled, *, n: int) -> Estimate:
         """A ratio with its interval, which too few blocks cannot give."""
@@ -197,32 +188,11 @@ def compare_quantiles(
     return _lines(one, two, resampler, quantiles, resampler.ratios(one, two, able) if able else [])
 
 
-def compare_coarsely(pairs: Sequence[Pair], resampler: Resampler) -> Iterator[dict[str, Line]]:
-    """The lines of `TEMPLATE_QUANTILES` of each pair of a baseline and a candidate."""
-    for some in _batches(pairs):
-        able = [_able(one, two, TEMPLATE_QUANTILES) for one, two in some]
-        shown = [at for at, probabilities in enumerate(able) if probabilities]
-        drawn: list[list[Resampled]] = [[] for _ in some]
-        if shown:
-            ratios = resampler.coarse_ratios([some[at] for at in shown], [able[at] for at in shown])
-            for at, found in zip(shown, ratios, strict=True):
-                drawn[at] = found
-        for at, (one, two) in enumerate(some):
-            yield _lines(one, two, resampler, TEMPLATE_QUANTILES, drawn[at])
-
-
-def _batches(pairs: Sequence[Pair]) -> Iterator[list[Pair]]:
-    """As many at once as make up for the calls, and no more than a few megabytes."""
-    some: list[Pair] = []
-    held = 0
-    for pair in pairs:
-        if some and (len(some) == 16 or held > 1 << 17):
-            yield some
-            some, held = [], 0
-        some.append(pair)
-        held += sum(map(len, pair))
-    if some:
-        yield some
+def compare_coarsely(one: Arm, two: Arm, resampler: Resampler) -> dict[str, Line]:
+    """The lines of `TEMPLATE_QUANTILES`, faster than `compare_quantiles`."""
+    able = _able(one, two, TEMPLATE_QUANTILES)
+    ratios = resampler.coarse_ratios(one, two, able) if able else []
+    return _lines(one, two, resampler, TEMPLATE_QUANTILES, ratios)
 
 
 def _able(one: Arm, two: Arm, quantiles: Mapping[str, float]) -> list[float]:
@@ -266,19 +236,20 @@ def compare_templates(
     """One line per template of the run, largest impact first, then most executions."""
     replayed = ~evidence.is_status("skipped") & evidence.asks_data()
     executions = count_codes(evidence.template, replayed, number=len(evidence.templates))
-    codes, total = np.flatnonzero(executions).tolist(), int(executions.sum())
-    pairs = [(arms.baseline.of_template(code), arms.candidate.of_template(code)) for code in codes]
-    found = [
-        TemplateLine(
-            template=evidence.templates[code],
-            executions=int(executions[code]),
-            share=int(executions[code]) / total,
-            lines=lines,
-            impact_s=impact_of(*pair, int(executions[code])),
-            new_errors=int(new_errors[code]),
+    total, found = int(executions.sum()), []
+    for code in np.flatnonzero(executions).tolist():
+        pair = arms.baseline.of_template(code), arms.candidate.of_template(code)
+        asked = int(executions[code])
+        found.append(
+            TemplateLine(
+                template=evidence.templates[code],
+                executions=asked,
+                share=asked / total,
+                lines=compare_coarsely(*pair, resampler),
+                impact_s=impact_of(*pair, asked),
+                new_errors=int(new_errors[code]),
+            )
         )
-        for code, pair, lines in zip(codes, pairs, compare_coarsely(pairs, resampler), strict=True)
-    ]
     found.sort(key=lambda t: (-abs(t.impact_s or 0), -t.executions, t.template.template_id))
     return tuple(found)
 

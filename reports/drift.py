@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from replay.artefact import read_json_lines
 from replay.run import CLIENT, Run
+from reports.arms import Arm
 from reports.load import Evidence
 from reports.samples import MISSING
-from reports.stats.estimate import Floats, Int64s
+from reports.stats.estimate import Bools, Floats, Int64s
 from reports.stats.quantiles import PRINT_TAIL, nearest_rank, samples_for
+from reports.stats.slices import count_codes, slices
 from reports.stats.steps import find_steps, segments
 from reports.stats.trend import find_trend, without_levels
 
@@ -38,9 +42,12 @@ _LOST = ("08", "57P")
 
 
 def measure_drift(
-    evidence: Evidence, *, warm_up_us: int, confidence: float
+    evidence: Evidence, arm: Arm, *, warm_up_us: int, confidence: float
 ) -> dict[str, Any] | None:
-    """The `drift` object of verdict.json; None for a run that is neither long nor a soak."""
+    """The `drift` object of verdict.json; None for a run that is neither long nor a soak.
+
+    `arm` holds the latencies of the run without its warm-up.
+    """
     if not evidence.dial("roll_s", 0) and evidence.length_us < _LONG_US:
         return None
     tried = evidence.is_status("ok", "timeout", "error") & (evidence.due_us >= warm_up_us)
@@ -48,35 +55,57 @@ def measure_drift(
     timed &= evidence.response_us != MISSING
     end_us = int(evidence.due_us.max(where=timed, initial=warm_up_us)) + 1
     wanted = max((end_us - warm_up_us) // _WINDOW_US, _USUAL)
-    number = int(min(wanted, timed.sum() // _FLOOR))
+    samples = int(timed.sum())
+    number = int(min(wanted, samples // _FLOOR))
     gaps = list(resumptions(evidence.document))
     found: dict[str, Any] = {"windows": number, "window_us": None, "gaps": gaps}
     if number < _LEAST:
-        enough = f"{timed.sum():,} samples, drift needs {_LEAST} windows of {_FLOOR}"
+        enough = f"{samples:,} samples, drift needs {_LEAST} windows of {_FLOOR}"
         return found | {"reason": f"too short to tell drift: {enough}", "series": {}}
-    edges_us = np.linspace(warm_up_us, end_us, number + 1)
-
-    def window_of(at_us: Int64s) -> Int64s:
-        return np.clip(np.searchsorted(edges_us, at_us, side="right") - 1, 0, number - 1)
-
-    logs = _mix_adjusted(evidence.response_us[timed], evidence.template[timed])
-    window = window_of(evidence.due_us[timed])
-    columns = {stat: _quantiles(logs, window, number, p) for stat, p in STATS.items()}
-    lags = np.where(timed & (evidence.lag_us != MISSING), evidence.lag_us, 0)[timed]
-    columns["lag_p99_us"] = _quantiles(lags, window, number, 0.99)
+    windows = Windows(number=number, from_us=warm_up_us, to_us=end_us)
+    window = windows.of(evidence.due_us)
+    groups = _by_window(_mix_adjusted(evidence, arm), window, timed, number)
+    columns = {stat: _quantiles(groups, p) for stat, p in STATS.items()}
+    lags = _by_window(evidence.lag_us, window, timed, number)
+    columns["lag_p99_us"] = _quantiles(lags, 0.99)
     failed = evidence.is_status("timeout", "error") & tried
-    asked, broken = (
-        np.bincount(window_of(evidence.due_us[mask]), minlength=number) for mask in (tried, failed)
-    )
+    asked, broken = (count_codes(window, mask, number=number) for mask in (tried, failed))
     columns["errors"] = np.where(asked >= _FLOOR // 2, broken / np.maximum(asked, 1), np.nan)
-    columns |= _client(evidence.run, window_of, number)
-    events_us = _lost_us(evidence)
+    columns |= _client(evidence.run, windows)
+    events_us, edges_us = _lost_us(evidence), windows.edges_us
     series = {
         name: _series(name, edges_us, values, confidence=confidence, lost_us=events_us)
         for name, values in columns.items()
         if np.isfinite(values).sum() >= _LEAST
     }
-    return found | {"window_us": float(edges_us[1] - edges_us[0]), "reason": None, "series": series}
+    return found | {"window_us": windows.length_us, "reason": None, "series": series}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Windows:
+    """A run from `from_us` to `to_us`, cut into `number` windows of one length."""
+
+    number: int
+    from_us: int
+    to_us: int
+
+    @property
+    def length_us(self) -> float:
+        """How long each is."""
+        return (self.to_us - self.from_us) / self.number
+
+    @property
+    def edges_us(self) -> Floats:
+        """Where they begin, and where the last one ends (number + 1)."""
+        return np.linspace(self.from_us, self.to_us, self.number + 1)
+
+    def of(self, at_us: Int64s) -> npt.NDArray[np.int16]:
+        """The window (n) of each moment; what lies beyond counts as the first or the last."""
+        window = np.empty(len(at_us), np.int16)
+        for part in slices(len(at_us)):
+            position = (at_us[part] - self.from_us) / self.length_us
+            window[part] = np.clip(position, 0, self.number - 1)
+        return window
 
 
 def _series(
@@ -132,35 +161,50 @@ def _word(bounds: Sequence[float] | None, *, relative: bool) -> str:
     return "rises" if low > 0 else "falls" if high < 0 else "no clear drift"
 
 
-def _mix_adjusted(response_us: Int64s, template: np.ndarray[Any, Any]) -> Floats:
+def _mix_adjusted(evidence: Evidence, arm: Arm) -> npt.NDArray[np.float32]:
     """Logarithms of latencies (n) over their template's median."""
-    logs: Floats = np.log(np.maximum(response_us, 1).astype(np.float64))
-    order = np.lexsort((logs, template))
-    sizes = np.bincount(template)
-    middles = (np.cumsum(sizes) - sizes + (sizes - 1) // 2).clip(0)
-    logs -= logs[order][np.minimum(middles, len(logs) - 1)][template]
+    medians_us = arm.medians_us(len(evidence.templates))
+    usual = np.log(np.maximum(medians_us, 1)).astype(np.float32)
+    logs = np.empty(len(evidence), np.float32)
+    for part in slices(len(evidence)):
+        response_us = np.maximum(evidence.response_us[part], 1).astype(np.float32)
+        logs[part] = np.log(response_us) - usual[evidence.template[part]]
     return logs
 
 
-def _quantiles(values: Floats | Int64s, window: Int64s, number: int, p: float) -> Floats:
-    """The p-quantile of each window (number); NaN where it holds too few."""
-    ordered = values[np.lexsort((values, window))]
-    sizes = np.bincount(window, minlength=number)
-    ranks = [nearest_rank(size, p) - 1 for size in np.maximum(sizes, 1).tolist()]
-    at = np.minimum(np.cumsum(sizes) - sizes + ranks, len(ordered) - 1)
-    return np.where(sizes >= _FLOOR // 2, ordered[at], np.nan)
+def _by_window(
+    values: npt.NDArray[Any], window: npt.NDArray[np.int16], chosen: Bools, number: int
+) -> list[npt.NDArray[Any]]:
+    """The `chosen` values (n) of each `window` (n), in no particular order."""
+    pieces: list[list[npt.NDArray[Any]]] = [[] for _ in range(number)]
+    for part in slices(len(values)):
+        kept, code = values[part][chosen[part]], window[part][chosen[part]]
+        kept = kept[code.argsort(kind="stable")]
+        ends = np.bincount(code, minlength=number).cumsum()
+        for at in np.unique(code).tolist():
+            pieces[at].append(kept[ends[at - 1] if at else 0 : ends[at]])
+    return [np.concatenate(each) if each else values[:0] for each in pieces]
 
 
-def _client(run: Run, window_of: Any, number: int) -> dict[str, Floats]:  # noqa: ANN401
+def _quantiles(groups: Sequence[npt.NDArray[Any]], p: float) -> Floats:
+    """The p-quantile of each group; NaN where it holds too few."""
+    return np.array([_quantile(group, nearest_rank(max(1, len(group)), p)) for group in groups])
+
+
+def _quantile(values: npt.NDArray[Any], rank: int) -> float:
+    return float("nan") if len(values) < _FLOOR // 2 else np.partition(values, rank - 1)[rank - 1]
+
+
+def _client(run: Run, windows: Windows) -> dict[str, Floats]:
     """Memory (as a logarithm) and open sessions of all processes, means of windows (number)."""
     notes = read_json_lines(run.path / CLIENT)
     if not notes:
         return {}
-    window = window_of(np.array([note["at_us"] for note in notes], np.int64))
+    window = windows.of(np.array([note["at_us"] for note in notes], np.int64))
     names, who = np.unique([note["worker"] for note in notes], return_inverse=True)
 
     def added(what: str, each: float) -> Floats:
-        sums = np.zeros((len(names), number))
+        sums = np.zeros((len(names), windows.number))
         np.add.at(sums, (who, window), [note.get(what, each) for note in notes])
         return sums
 

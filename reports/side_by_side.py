@@ -177,7 +177,7 @@ def _by_template(
         label = {"template": template.template_id}
         starts = fmt.excerpt(template.sql or "", STATEMENT_START)
         yield {**label, "figure": "samples", **samples, "starts": starts}
-        lines = list(compare_coarsely([(ours[0], arm) for arm in ours[1:]], resampler))
+        lines = [compare_coarsely(ours[0], arm, resampler) for arm in ours[1:]]
         for row in _quantile_rows("response", lines):
             yield {**label, **row}
 

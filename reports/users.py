@@ -61,7 +61,7 @@ def _compare(case: Case, by: str) -> dict[str, Any] | None:
 
 def _figures(case: Case, arms: Arms, code: int, statements: int) -> dict[str, Any]:
     one, two = arms.baseline.of_template(code), arms.candidate.of_template(code)
-    (lines,) = compare_coarsely([(one, two)], case.resampler)
+    lines = compare_coarsely(one, two, case.resampler)
     return {
         "n": lines["p50"].ratio.n,
         "stats": {stat: line.as_json() for stat, line in lines.items()},
