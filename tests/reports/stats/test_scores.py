@@ -89,9 +89,9 @@ def test_a_sample_against_itself_has_the_ratio_one() -> None:
 def test_of_any_samples_a_ratio_is_one_of_theirs(
     one: list[tuple[int, int]], two: list[tuple[int, int]], p: float
 ) -> None:
-    arms = [sample(*np.array(each).T) for each in (one, two)]
-    ratios = log_ratios(*arms, p, draws=DRAWS)
-    logs = [np.log(np.maximum(arm.values_us, 1)) for arm in arms]
+    before, after = (sample(*np.array(each).T) for each in (one, two))
+    ratios = log_ratios(before, after, p, draws=DRAWS)
+    logs = [np.log(np.maximum(arm.values_us, 1)) for arm in (before, after)]
     possible = (logs[1][:, None] - logs[0]).ravel()
     assert np.isin(ratios, possible).all()
 
