@@ -35,6 +35,8 @@ STATUSES = ("ok", "error", "timeout", "cancelled", "skipped", "unknown")
 """Every planned statement ends as exactly one of these."""
 
 CLIENT = "client.jsonl"
+EVENTS = "server/events.jsonl"
+"""Files of a run beside its samples: what its processes took, what happened to the server."""
 
 SAMPLES = pa.schema(
     [

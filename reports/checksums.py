@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from replay.artefact import sha256_of
-from replay.run import CLIENT, files_of, sample_files
+from replay.run import CLIENT, EVENTS, files_of, sample_files
 from reports.load import Evidence
 
-_FILES = ("run.json", CLIENT, "ingest.jsonl", "server/queries.parquet", "server/usage.json",
+_FILES = ("run.json", CLIENT, EVENTS, "ingest.jsonl", "server/queries.parquet", "server/usage.json",
           "server/metrics.parquet")  # fmt: skip
 
 

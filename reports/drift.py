@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from replay.artefact import read_json_lines
-from replay.run import CLIENT, Run
+from replay.run import CLIENT, EVENTS, Run
 from reports.arms import Arm
+from reports.inside import metric_series
 from reports.load import Evidence
 from reports.samples import MISSING
 from reports.stats.estimate import Bools, Floats, Int64s
@@ -36,7 +37,15 @@ _WINDOW_US = 5 * 60_000_000
 _USUAL, _LEAST = 24, 12
 """Windows of a run too short for so many of five minutes, and the fewest that tell a drift."""
 _FLOOR = samples_for(STATS["p95"], PRINT_TAIL)
-_UNITS = {"lag_p99_us": "us", "errors": "share", "open_sessions": "count"}
+_SERVER = {"server_disk": ("PercentageDiskSpaceUsed", 0.01),
+           "server_connections": ("DatabaseConnections", 1.0)}  # fmt: skip
+"""Of CloudWatch's metrics those that leak, and their factor."""
+_UNITS = {
+    "lag_p99_us": "us", "errors": "share", "open_sessions": "count", "server_disk": "share",
+    "server_connections": "count",
+}  # fmt: skip
+_TOLD = 3
+"""Events that a step is told with."""
 _LOST = ("08", "57P")
 """SQLSTATEs of connections that were lost or refused."""
 
@@ -71,10 +80,12 @@ def measure_drift(
     failed = evidence.is_status("timeout", "error") & tried
     asked, broken = (count_codes(window, mask, number=number) for mask in (tried, failed))
     columns["errors"] = np.where(asked >= _FLOOR // 2, broken / np.maximum(asked, 1), np.nan)
-    columns |= _client(evidence.run, windows)
-    events_us, edges_us = _lost_us(evidence), windows.edges_us
+    columns |= _client(evidence.run, windows) | _server(evidence.run, windows)
+    happened = Happened(
+        lost_us=_lost_us(evidence), events=read_json_lines(evidence.run.path / EVENTS)
+    )
     series = {
-        name: _series(name, edges_us, values, confidence=confidence, lost_us=events_us)
+        name: _series(name, windows.edges_us, values, confidence=confidence, happened=happened)
         for name, values in columns.items()
         if np.isfinite(values).sum() >= _LEAST
     }
@@ -108,8 +119,27 @@ class Windows:
         return window
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happened:
+    """What may explain a step: connections that were lost (n), and the server's own `events`."""
+
+    lost_us: Int64s
+    events: Sequence[Mapping[str, Any]]
+
+    def near(self, at_us: float, width_us: float) -> str | None:
+        """What happened within one and a half windows of a step, in words."""
+        reach_us = 1.5 * width_us
+        found = [
+            str(event["text"]) for event in self.events if abs(event["at_us"] - at_us) <= reach_us
+        ]
+        said = found[:_TOLD] + ([f"{len(found) - _TOLD} more events"] if found[_TOLD:] else [])
+        if lost := int((np.abs(self.lost_us - at_us) <= reach_us).sum()):
+            said.append(f"{lost:,} statements lost their connection then")
+        return "; ".join(said) or None
+
+
 def _series(
-    name: str, edges_us: Floats, values: Floats, *, confidence: float, lost_us: Int64s
+    name: str, edges_us: Floats, values: Floats, *, confidence: float, happened: Happened
 ) -> dict[str, Any]:
     """One series: drift over the run with its interval, a word, and the steps of latencies."""
     relative = name in (*STATS, "memory_bytes")
@@ -141,7 +171,7 @@ def _series(
             {
                 "at_us": float(starts_us[step.index]),
                 "change": float(np.expm1(step.height)),
-                "label": _label(float(starts_us[step.index]), width_us, lost_us),
+                "label": happened.near(float(starts_us[step.index]), width_us),
             }
             for step in steps
         ],
@@ -216,16 +246,25 @@ def _client(run: Run, windows: Windows) -> dict[str, Floats]:
     return {"memory_bytes": np.log(memory), "open_sessions": sessions}
 
 
+def _server(run: Run, windows: Windows) -> dict[str, Floats]:
+    """What CloudWatch measured of the server's disk and connections, means of windows (number)."""
+    found, told = dict[str, Floats](), metric_series(run)
+    for name, (metric, factor) in _SERVER.items():
+        if metric in told:
+            at_s, values, _ = told[metric]
+            window = windows.of((at_s * 1e6).astype(np.int64))
+            sums, counts = (
+                np.bincount(window, weights=each, minlength=windows.number)
+                for each in (values * factor, None)
+            )
+            found[name] = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    return found
+
+
 def _lost_us(evidence: Evidence) -> Int64s:
     """When statements were due that found their connection lost or could make none (n)."""
     codes = [n for n, (state, _) in enumerate(evidence.failures) if state.startswith(_LOST)]
     return evidence.due_us[np.isin(evidence.failure, codes)]
-
-
-def _label(at_us: float, width_us: float, lost_us: Int64s) -> str | None:
-    """What happened within a window of a step."""
-    near = int((np.abs(lost_us - at_us) <= 1.5 * width_us).sum())
-    return f"{near:,} statements lost their connection then" if near else None
 
 
 def resumptions(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -3,12 +3,14 @@
     RUN/server/queries.parquet   figures of each statement
     RUN/server/usage.json        what is billed
     RUN/server/metrics.parquet   CloudWatch's minutes
+    RUN/server/events.jsonl      restarts, resizes, vacuums
 
 Nothing that fails here touches the run's own results: it is noted in run.json, with the remedy.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,16 +19,17 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from replay.artefact import write_json, write_table
+from replay.artefact import write_json, write_table, write_text
 from replay.errors import FourstepError, UndecidedRun, UsageError
 from replay.inside.clock import Reading, ours_us, read_clock
+from replay.inside.events import read_events
 from replay.inside.history import read_history
 from replay.inside.joined import join_rows
 from replay.inside.metrics import read_metrics
 from replay.inside.patience import Patience
 from replay.inside.usage import read_usage
 from replay.inside.views import Views
-from replay.run import SAMPLES, Run
+from replay.run import EVENTS, SAMPLES, Run
 from replay.target.redshift import version_in
 
 FACTS = ("redshift_version", "node_type", "nodes", "base_rpu", "status")
@@ -150,6 +153,10 @@ def look_inside(
         )
         if usage["settled"] or not (path / "server" / "usage.json").exists():
             write_json(path / "server" / "usage.json", usage)
+    events = read_events(opened, target, window=window, zero=zero, attempt=attempt)
+    if events or not (path / EVENTS).exists():
+        write_text(path / EVENTS, "".join(f"{json.dumps(event)}\n" for event in events))
+    if opened is not None:
         patience.cancel = None
         opened.close()
     if target.get("cluster") or target.get("workgroup"):

@@ -21,6 +21,7 @@ _PROVISIONED = {
     "DatabaseConnections": ("Maximum", ""),
     "WLMQueueLength": ("Maximum", ""),
     "ConcurrencyScalingActiveClusters": ("Maximum", ""),
+    "PercentageDiskSpaceUsed": ("Average", "%"),
 }
 _SERVERLESS = {
     "ComputeCapacity": ("Maximum", "RPU"),

@@ -184,6 +184,7 @@ def split_rows(document: Document) -> list[Row]:
 _DRIFTS = {
     "p50": "p50", "p95": "p95", "errors": "errors", "lag_p99_us": "tool lag p99",
     "memory_bytes": "memory of the tool", "open_sessions": "open sessions",
+    "server_disk": "disk of the server", "server_connections": "connections of the server",
 }  # fmt: skip
 
 

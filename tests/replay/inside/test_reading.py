@@ -15,6 +15,7 @@ from replay.errors import FourstepError, UndecidedRun, Unreachable, UsageError
 from replay.inside import patience
 from replay.inside.clock import Reading, ours_us, read_clock
 from replay.inside.data_api import DataApiViews
+from replay.inside.events import read_events
 from replay.inside.history import read_history
 from replay.inside.joined import ROWS
 from replay.inside.metrics import read_metrics
@@ -282,3 +283,56 @@ def test_the_minutes_of_a_run_are_read_from_cloudwatch(
 def test_metrics_that_may_not_be_read_are_a_clear_error(no_aws: None) -> None:
     with pytest.raises(Unreachable, match="cloudwatch"):
         read_metrics(CLUSTER, window=WINDOW, zero=ZERO)
+
+
+def events_of(views: ConnectedViews | None, facts: dict[str, str]) -> tuple[list[Any], list[str]]:
+    failed = []
+
+    def attempt(what: str, work: Callable[[], Any]) -> Any:
+        try:
+            return work()
+        except FourstepError:
+            failed.append(what)
+            return None
+
+    return read_events(views, facts, window=WINDOW, zero=ZERO, attempt=attempt), failed
+
+
+def test_what_happened_to_a_cluster_is_read_with_its_time(
+    history: str, views: ConnectedViews, redshift_api: RedshiftApi
+) -> None:
+    change(
+        history,
+        """CREATE TABLE sys_vacuum_history AS
+               SELECT timestamp '2026-11-23 10:01:00' + n * interval '10 min' AS start_time,
+                      CASE WHEN n < 1 THEN timestamp '2026-11-23 10:02:00' + n * interval '10 min'
+                      END AS end_time, 'public'::char(20) AS schema_name,
+                      'facts'::char(20) AS table_name, 'Delete'::char(9) AS vacuum_type,
+                      n = 0 AS is_automatic
+               FROM generate_series(-1, 1) n""",
+    )
+    announced = {
+        "Date": "2026-11-23T10:02:00Z",
+        "Message": "soon",
+        "EventCategories": {"EventCategory": "Pending"},
+    }
+    done = {"Date": "2026-11-23T10:03:00Z", "Message": "Cluster reports was restarted. "}
+    shown = [{"Event": {"SourceIdentifier": "reports"} | event} for event in (announced, done)]
+    pages = iter([{"Marker": "more", "Events": shown[0]}, {"Events": shown[1]}])
+    redshift_api.answers["DescribeEvents"] = lambda _: next(pages)
+    found, failed = events_of(views, CLUSTER)
+    assert not failed
+    assert found == [
+        {"at_us": 60_000_000, "text": "automatic vacuum (delete) of public.facts"},
+        {"at_us": 180_000_000, "text": "Cluster reports was restarted."},
+    ]
+    asked = dict(redshift_api.asked)["DescribeEvents"]
+    assert (asked["SourceIdentifier"], asked["SourceType"]) == ("reports", "cluster")
+
+
+def test_events_that_may_not_be_read_are_none_and_named(
+    views: ConnectedViews, redshift_api: RedshiftApi
+) -> None:
+    # A server without the view is an old one, not one that refuses.
+    assert events_of(views, CLUSTER) == ([], ["events"])
+    assert events_of(None, WORKGROUP) == ([], [])
