@@ -39,20 +39,32 @@ def ended_by(exit_code: int) -> str:
 def play(options: Sequence[str], *, captured: bool = False) -> Played:
     """Replay headless in a child process, with Locust's options and ours, and wait for its end.
 
-    Ctrl-C reaches the child by itself, for a terminal sends it to both: it ends cleanly, and we
-    wait for that. `captured` keeps its standard output.
+    Ctrl-C reaches the child by itself, for a terminal sends it to both; SIGTERM is passed on. It
+    ends cleanly, and we wait for that. `captured` keeps its standard output.
     """
     command = [sys.executable, "-m", "locust", "-f", str(locustfile()), "--headless", "--no-tables"]
     asked: list[int] = []
-    # A handler of Python's: a child does not inherit it, and begins with the system's.
-    before = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
+    # Handlers of Python's: a child does not inherit them, and begins with the system's.
+    before = {
+        number: signal.signal(number, lambda number, _: asked.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         child = subprocess.Popen(
             [*command, *options], stdout=subprocess.PIPE if captured else None, text=True
         )
+
+        def pass_on(number: int, _: object) -> None:
+            asked.append(number)
+            child.send_signal(number)
+
+        signal.signal(signal.SIGTERM, pass_on)
+        if signal.SIGTERM in asked:
+            child.terminate()
         printed, _ = child.communicate()
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return Played(child.returncode or (ExitCode.INTERRUPTED if asked else 0), printed or "")
 
 

@@ -60,6 +60,9 @@ def soak(
         length_s = duration_s("--for", length)
         if out.exists() and any(out.iterdir()):
             raise UsageError(f"`{out}` is not empty", hint="name another -o, or --resume it")
+        from reports.cost.section import configured
+
+        judging["config"] = judging["config"] or configured()
         if abort_cost is not None:
             options = (*options, "--abort-after", _affordable(abort_cost, judging["config"]))
         out.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -24,9 +25,11 @@ from replay.artefact import sha256_of, write_json
 from replay.dials import Dials
 from replay.errors import ExitCode, FourstepError, UsageError
 from replay.live import ENDS, LAG, figures
+from replay.plan import build_plan
 from replay.run import Run
+from replay.samples import RESERVES
 from replay.swarm.abort import Rules, Watch, exceeded, rules_of
-from replay.swarm.legs import refuse_other
+from replay.swarm.legs import go_on, refuse_other
 from replay.target.embedded import EmbeddedServer
 from replay.workload import Workload
 from reports.soak import soak
@@ -150,6 +153,34 @@ def test_a_soak_that_is_stopped_and_then_killed_goes_on_each_time(tmp_path: Path
             assert sha256_of(run.path / "samples" / file["file"]) == file["sha256"]
     with soaking(out, "--resume", str(out)) as process:
         assert "is left to play" in ended(process)[1]
+
+
+def test_sigterm_reaches_the_replay_of_a_soak(tmp_path: Path) -> None:
+    out, workload = tmp_path / "soak", lasts(tmp_path / "w", seconds=5, per_s=20)
+    options = ["--workload", workload, "--host", "null:", "--for", "60s", "-o", str(out)]
+    with soaking(out, *options) as process:
+        wait_for_rows(out, 20)
+        process.terminate()
+        code, told = ended(process)
+    assert code == ExitCode.INTERRUPTED, told
+    assert Run(out / "run").document["ended_by"] == "interrupted"
+    assert (out / "report.html").is_file()
+
+
+def test_nobody_goes_on_with_a_run_that_is_being_written(tmp_path: Path) -> None:
+    workload = Workload(Path(lasts(tmp_path / "w", seconds=2, per_s=10)))
+    reserve = tmp_path / "run" / "samples" / RESERVES.replace("*", "w0")
+    reserve.parent.mkdir(parents=True)
+    write_json(
+        tmp_path / "run" / "run.json",
+        {"schema_version": 1, "started_at": "2026-11-23", "workers": []},
+    )
+    run, plan = Run(tmp_path / "run"), build_plan(workload, Dials())
+    with reserve.open("wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(UsageError, match="still being written"):
+            go_on(run, plan)
+    assert go_on(run, plan).from_us == 1
 
 
 def wait_for_rows(out: Path, rows: int) -> None:

@@ -100,8 +100,10 @@ class Conductor:
         self._ended.clear()
         self._enter(State.OPENING)
         # While a shape runs headless, Locust's own handler of SIGTERM is not there yet.
-        signals = [signal.SIGINT, *([signal.SIGTERM] if self._options.headless else [])]
-        self._interrupts = Interrupts(self._interrupt, *signals)
+        asked = {signal.SIGINT: self._interrupt}
+        if self._options.headless:
+            asked[signal.SIGTERM] = self._terminate
+        self._interrupts = Interrupts(asked)
         try:
             opened = open_run(self._options, host=self._environment.host)
             if self.state is not State.OPENING:
@@ -212,8 +214,16 @@ class Conductor:
         text = f"error: the run was abandoned: {error}"
         self._fail(text, ExitCode.UNDECIDED, ended_by="abandoned")
 
+    def _terminate(self) -> None:
+        """SIGTERM: end cleanly, however often it comes: from a service's manager and from `soak`.
+
+        Who cannot wait has SIGKILL.
+        """
+        if self.state not in (State.DRAINING, State.COOLING, State.CLOSING):
+            self._interrupt()
+
     def _interrupt(self) -> None:
-        """Ctrl-C or SIGTERM during a run: end cleanly the first time, at once the second."""
+        """Ctrl-C during a run: end cleanly the first time, at once the second."""
         if self.state in (State.DRAINING, State.COOLING):
             logger.error("interrupted again: ending at once, samples up to now are kept")
             os._exit(ExitCode.INTERRUPTED)

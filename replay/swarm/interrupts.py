@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import gevent
 
 
 class Interrupts:
-    """Calls `interrupted` in a greenlet for each of these signals until released.
+    """Calls in a greenlet what each of these signals asks for, until released.
 
     Python's own handler would raise KeyboardInterrupt in whatever greenlet happens to run.
     """
 
-    def __init__(self, interrupted: Callable[[], None], *numbers: signal.Signals) -> None:
-        self._numbers = numbers
-        self._handlers = [gevent.signal_handler(number, interrupted) for number in numbers]
+    def __init__(self, asked: Mapping[signal.Signals, Callable[[], None]]) -> None:
+        self._numbers = asked.keys()
+        self._handlers = [gevent.signal_handler(number, call) for number, call in asked.items()]
 
     def release(self) -> None:
         """Give the signals back."""

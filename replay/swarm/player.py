@@ -143,7 +143,7 @@ class Player:
         gevent.spawn(self._report, self.engine, zero_ns)
         if self._separate:
             # Ctrl-C reaches every process of a terminal: a worker drains, the master ends it.
-            self._interrupts = Interrupts(partial(self.engine.drain, grace_s=0), signal.SIGINT)
+            self._interrupts = Interrupts({signal.SIGINT: partial(self.engine.drain, grace_s=0)})
 
     def _on_drain(self, *, msg: Any, **_: object) -> None:  # noqa: ANN401  Locust's message
         data = messages.checked(messages.DRAIN, msg.data)
