@@ -11,7 +11,7 @@ jitter so that copies do not arrive in step.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from heapq import heapreplace
 
 import numpy as np
@@ -44,6 +44,8 @@ class Timetable:
     think_us: Ints
     """How long after the end of the statement before it in its session each is due, where that
     decides; empty otherwise. The first of a session is due at `due_us` all the same."""
+    loops_us: Ints = field(default_factory=lambda: np.zeros(1, np.int64))
+    """When the workload begins, and when it begins again."""
 
     @property
     def statements(self) -> int:
@@ -107,6 +109,7 @@ class Timetable:
             starts=np.concatenate([[0], np.cumsum(lengths[some])]).astype(np.int64),
             clone=self.clone[some],
             think_us=self.think_us[keep] if len(self.think_us) else self.think_us,
+            loops_us=self.loops_us,
         )
 
     def rest(self, from_us: int) -> tuple[Timetable, npt.NDArray[np.bool_]]:
@@ -126,10 +129,11 @@ class Timetable:
             starts=starts,
             clone=rest.clone[turns],
             think_us=rest.think_us[position] if len(rest.think_us) else rest.think_us,
+            loops_us=rest.loops_us,
         )
         return ordered, begun[turns]
 
-    def as_json(self) -> dict[str, int]:
+    def as_json(self) -> dict[str, int | None]:
         """The `timetable` object of run.json."""
         return {
             "statements": self.statements,
@@ -137,6 +141,7 @@ class Timetable:
             "length_us": self.length_us,
             "peak_sessions": self.peak_sessions(),
             "peak_rate_per_s": self.peak_rate(),
+            "period_us": int(self.loops_us[1]) if len(self.loops_us) > 1 else None,
         }
 
 
@@ -172,7 +177,11 @@ def build_timetable(statements: pa.Table, dials: Dials) -> Timetable:
         thought_us = (think_times(offset_us, duration_us, bounds)[position] / dials.speed).astype(
             np.int64
         )
-    laid_out = Timetable(row=row, due_us=due_us, starts=starts, clone=clone, think_us=thought_us)
+    loops_us = np.arange(_loops(period_us, dials)) * (_loop_us(period_us) / dials.speed)
+    laid_out = Timetable(
+        row=row, due_us=due_us, starts=starts, clone=clone, think_us=thought_us,
+        loops_us=loops_us.astype(np.int64),
+    )  # fmt: skip
     return laid_out.only(due_us < round(dials.loop_s * 1e6)) if dials.loop_s else laid_out
 
 
@@ -233,18 +242,27 @@ def _clones(
     once = np.concatenate([np.tile(np.arange(sessions), whole), sampled]).astype(np.int64)
     copy = np.repeat(np.arange(whole), sessions)
     copy = np.concatenate([copy, np.full(len(sampled), whole)]).astype(np.int64)
-    loops = 1
-    if dials.loop_s:
-        loops = max(1, math.ceil(dials.loop_s * 1e6 * dials.speed / max(period_us, _LEAST_LOOP_US)))
+    loops = _loops(period_us, dials)
     loop = np.repeat(np.arange(loops), len(once))
     chosen, copy = np.tile(once, loops), np.tile(copy, loops)
     window_us = int(offset_us.max(initial=0))
     jitter_us = min(dials.jitter_s * 1e6, window_us / 10)
     shift_us = random.uniform(0, max(jitter_us, 1), size=len(chosen)).astype(np.int64)
     shift_us[copy == 0] = 0
-    shift_us += loop * max(period_us, _LEAST_LOOP_US)
+    shift_us += loop * _loop_us(period_us)
     copies = int(np.max(copy, initial=0)) + 1
     return chosen, loop * copies + copy, shift_us
+
+
+def _loop_us(period_us: int) -> int:
+    """Capture time from one loop to the next."""
+    return max(period_us, _LEAST_LOOP_US)
+
+
+def _loops(period_us: int, dials: Dials) -> int:
+    """How often the workload is begun."""
+    asked_us = dials.loop_s * 1e6 * dials.speed
+    return max(1, math.ceil(asked_us / _loop_us(period_us)))
 
 
 def _pooled(row: Ints, starts: Ints, clone: Ints, dials: Dials) -> Timetable:

@@ -36,20 +36,46 @@ class Blocks:
     length_us: float
     warning: str | None = None
 
-    def of(self, times_us: Int64s | Floats, *, speed: float) -> npt.NDArray[np.int16]:
-        """The block (n) of moments of a run at `speed`; what lies beyond counts as the last."""
+    def of(
+        self, times_us: Int64s | Floats, *, speed: float, period_us: int | None = None
+    ) -> npt.NDArray[np.int16]:
+        """The block (n) of moments of a run at `speed`; what lies beyond counts as the last.
+
+        With `period_us` the blocks begin again and again.
+        """
         block = np.empty(len(times_us), np.int16)
         for part in slices(len(times_us)):
-            position = times_us[part] * (speed / self.length_us)
+            at_us = times_us[part] if period_us is None else times_us[part] % period_us
+            position = at_us * (speed / self.length_us)
             block[part] = np.clip(position, 0, self.number - 1)
         return block
 
     def of_runs(self, evidence: Evidence) -> npt.NDArray[np.int16]:
         """The block (n) in which each sample was due, those of a further run beyond."""
         block = self.of(evidence.due_us, speed=evidence.dial("speed", 1))
-        if evidence.parts:
-            block += evidence.run_code * np.int16(self.number)
-        return block
+        return self._apart(evidence, block)
+
+    def of_capture(self, evidence: Evidence) -> npt.NDArray[np.int16]:
+        """The same by when 1.0 was asked: of a workload that began again, blocks of one loop.
+
+        There are no more of these than of the run's.
+        """
+        if evidence.period_us is None:
+            return self.of_runs(evidence)
+        speed = evidence.dial("speed", 1)
+        loop = self.of_loop(evidence.period_us * speed)
+        block = loop.of(evidence.due_us, speed=speed, period_us=evidence.period_us)
+        return self._apart(evidence, block)
+
+    def of_loop(self, length_us: float) -> Blocks:
+        """Blocks of a loop of so much capture time."""
+        number = min(self.number, _number_of(length_us))
+        return Blocks(
+            number=number, length_us=length_us / number, warning=_short(length_us, number)
+        )
+
+    def _apart(self, evidence: Evidence, block: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
+        return block + evidence.run_code * np.int16(self.number) if evidence.parts else block
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +83,8 @@ class Arm:
     """Latencies of one side: `values_us`, `template`, `block` (0..runs*blocks-1), all of length n.
 
     Blocks of the first run come first, then those of the second. `template` is the code of another
-    label where the arms were built by one. `ordered` says that `values_us` ascends.
+    label where the arms were built by one. `ordered` says that `values_us` ascends. `folded` (n)
+    are blocks of capture time where those of the run are not the same, see `Blocks.of_capture`.
     """
 
     name: str
@@ -67,6 +94,7 @@ class Arm:
     block: npt.NDArray[np.int16]
     ordered: bool = False
     runs: int = 1
+    folded: npt.NDArray[np.int16] | None = None
 
     def __len__(self) -> int:
         return len(self.values_us)
@@ -74,7 +102,11 @@ class Arm:
     @property
     def capture_block(self) -> npt.NDArray[np.int16]:
         """The block of capture time (n), 0..blocks-1, whichever the run."""
-        return self.block if self.runs == 1 else self.block % np.int16(self.blocks)
+        return self._paired if self.runs == 1 else self._paired % np.int16(self.blocks)
+
+    @property
+    def _paired(self) -> npt.NDArray[np.int16]:
+        return self.block if self.folded is None else self.folded
 
     @cached_property
     def by_run(self) -> list[Int64s]:
@@ -110,13 +142,13 @@ class Arm:
         for_block = (self.runs * self.blocks).bit_length()
         if len(starts).bit_length() + width + for_block > 63:
             order = np.lexsort((self.values_us, self.template))
-            return self.values_us[order], self.block[order], starts
+            return self.values_us[order], self._paired[order], starts
         # All three in one number each, because numpy sorts numbers far faster than positions.
         packed = np.empty(len(self), np.int64)
         for part in slices(len(self)):
             piece = self.template[part].astype(np.int64) << width
             piece |= self.values_us[part] - low
-            packed[part] = piece << for_block | self.block[part]
+            packed[part] = piece << for_block | self._paired[part]
         packed.sort()
         block = np.empty_like(self.block)
         # The latencies take the place of what they were packed in, front to back: memory that was
@@ -156,8 +188,10 @@ class Arm:
         # No copy where all are: a column may weigh 80 MB.
         if chosen.all():
             return self
-        columns = {name: getattr(self, name) for name in ("values_us", "template", "block")}
-        return replace(self, **{name: column[chosen] for name, column in columns.items()})
+        names = ("values_us", "template", "block", "folded")
+        columns = {name: getattr(self, name) for name in names}
+        kept = {name: column[chosen] for name, column in columns.items() if column is not None}
+        return replace(self, **kept)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,15 +220,22 @@ def cut_blocks(evidence: Evidence) -> Blocks:
     Below 30 blocks a bootstrap over them says little.
     """
     length = evidence.length_us * evidence.dial("speed", 1)
-    number = int(min(480, max(30, length / 60e6)))
-    warning = None
-    if length / number < 10e6:
-        warning = (
-            f"the timetable is short ({length / 1e6:.0f} s): blocks of "
-            f"{length / number / 1e6:.1f} s may be shorter than a burst of load, and intervals "
-            "then too narrow"
-        )
-    return Blocks(number=number, length_us=length / number, warning=warning)
+    number = _number_of(length)
+    return Blocks(number=number, length_us=length / number, warning=_short(length, number))
+
+
+def _number_of(length_us: float) -> int:
+    return int(min(480, max(30, length_us / 60e6)))
+
+
+def _short(length_us: float, number: int) -> str | None:
+    if length_us / number >= 10e6:
+        return None
+    return (
+        f"the timetable is short ({length_us / 1e6:.0f} s): blocks of "
+        f"{length_us / number / 1e6:.1f} s may be shorter than a burst of load, and intervals "
+        "then too narrow"
+    )
 
 
 def build_arms(
@@ -211,7 +252,8 @@ def build_arms(
     A timeout counts with the time it had lasted: leaving it out would make its arm look faster.
     Errors do not count. Against `captured`, a statement that 1.0 failed is left out, and so is
     one without a duration in the log. 1.0 answered each captured statement once, however many
-    copies of it were replayed, so its arm holds the originals of the first run alone.
+    copies of it were replayed, so its arm holds the originals of the first run alone. Where the
+    workload began again, all loops share its blocks.
 
     What was due in the candidate's first `warm_up_us` is left out of both arms, whatever the
     baseline's speed: the same statements. `label`, one of `LABELS`, must be known to both runs.
@@ -242,10 +284,18 @@ def build_arms(
     once = kept & comparable & candidate.original
     if candidate.parts:
         once &= candidate.run_code == 0
+    if candidate.period_us is not None:
+        speed = candidate.dial("speed", 1)
+        warning = blocks.warning or blocks.of_loop(candidate.period_us * speed).warning
+        blocks = replace(blocks, warning=warning)
+        two = replace(two, folded=blocks.of_capture(candidate)[kept])
     captured_us = candidate.captured_us[once]
     one = replace(two.only(once[kept]), name=CAPTURED, values_us=captured_us, runs=1)
     part = two.only(comparable[kept]) if len(one) else two
-    return Arms(blocks=blocks, baseline=one, candidate=part, candidate_all=two, warmed_up=warmed_up)
+    everything = replace(two, folded=None) if two.folded is not None else two
+    return Arms(
+        blocks=blocks, baseline=one, candidate=part, candidate_all=everything, warmed_up=warmed_up
+    )
 
 
 def timed_arm(

@@ -275,8 +275,11 @@ def compare_throughput(evidence: Evidence, baseline: Evidence | None, resampler:
     each arm was asked. The load is counted in statements, because a share of the sessions need
     not hold that share of them.
     """
-    two = _rate(evidence, resampler.blocks)
-    one = _rate(baseline or evidence, resampler.blocks, captured=baseline is None)
+    two = _rate(evidence, resampler.blocks, folded=baseline is None)
+    if baseline is None:
+        one = _rate(evidence, resampler.blocks, folded=True, captured=True)
+    else:
+        one = _rate(baseline, resampler.blocks)
     ratio, load = Estimate(value=None, n=0, warnings=("no answers",)), 1.0
     if one.answered.any() and two.answered.any():
         load = (two.asked.sum() / two.seconds) / (one.asked.sum() / one.seconds)
@@ -296,8 +299,13 @@ def compare_throughput(evidence: Evidence, baseline: Evidence | None, resampler:
     )  # fmt: skip
 
 
-def _rate(evidence: Evidence, blocks: Blocks, *, captured: bool = False) -> _Rate:
-    """As measured; or `captured`, of the originals at their own pace in the logged durations."""
+def _rate(
+    evidence: Evidence, blocks: Blocks, *, folded: bool = False, captured: bool = False
+) -> _Rate:
+    """As measured; or `captured`, of the originals at their own pace in the logged durations.
+
+    `folded` counts by blocks of capture time.
+    """
     speed, due_us = evidence.dial("speed", 1), evidence.due_us
     asked = ~evidence.is_status("skipped") & (due_us != MISSING)
     answered, took_us, pace = evidence.is_status("ok"), evidence.response_us, 1.0
@@ -309,11 +317,12 @@ def _rate(evidence: Evidence, blocks: Blocks, *, captured: bool = False) -> _Rat
         answered, took_us, pace = ~evidence.failed_before, evidence.captured_us, speed
         # Below scale 1 the originals are a sample of the sessions.
         share = min(1.0, evidence.dial("scale", 1))
-    end_us = evidence.length_us * pace
+    end_us = ((captured and evidence.period_us) or evidence.length_us) * pace
     good = asked & answered & (took_us != MISSING)
     for part in slices(len(good)):
         good[part] &= due_us[part] * pace + took_us[part] < end_us
-    block, runs = blocks.of_runs(evidence), 1 if captured else len(evidence.runs)
+    block = blocks.of_capture(evidence) if folded else blocks.of_runs(evidence)
+    runs = 1 if captured else len(evidence.runs)
     counts = [
         count_codes(block, chosen, number=runs * blocks.number).reshape(runs, -1).astype(float)
         for chosen in (good, asked)

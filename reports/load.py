@@ -103,6 +103,12 @@ class Evidence:
         stated = (self.document.get("timetable") or {}).get("length_us")
         return max(1, int(stated or self.due_us.max(initial=0) + 1))
 
+    @property
+    def period_us(self) -> int | None:
+        """After how long the workload began again; None where it was replayed once."""
+        stated = (self.document.get("timetable") or {}).get("period_us")
+        return stated if stated and stated < self.length_us else None
+
     def dial(self, name: str, default: float) -> float:
         """A number among the run's dials, such as `scale`."""
         value = (self.document.get("dials") or {}).get(name)

@@ -236,7 +236,7 @@ def _shape(timetable: Timetable, dials: Dials) -> Mapping[str, int | None]:
     """The `timetable` object of run.json."""
     if dials.mode == "open":
         return timetable.as_json()
-    untimed = dict.fromkeys(("length_us", "peak_rate_per_s"), None)
+    untimed = dict.fromkeys(("length_us", "peak_rate_per_s", "period_us"), None)
     sizes = {"statements": timetable.statements, "sessions": timetable.sessions}
     return {**sizes, **untimed, "peak_sessions": dials.users}
 

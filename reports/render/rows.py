@@ -43,6 +43,9 @@ def facts(document: Document) -> dict[str, str]:
     )
     if speed != 1:
         replayed += f", {speed:.1f} × as fast"
+    timetable = provenance["runs"]["candidate"].get("timetable") or {}
+    if period_us := timetable.get("period_us"):
+        replayed += f", the workload {timetable['length_us'] / period_us:,.0f} times over"
     if dials.get("mode") == "pool":
         # No scale and no speed: a pool asks as fast as it is answered.
         replayed = f"drawn by {fmt.plural(dials['users'], 'connection')} that never wait (pool)"

@@ -203,7 +203,10 @@ def test_a_loop_begins_again_until_its_end(
         first = looped.due_us[originals & (clone == 0)]
         again = looped.due_us[originals & (clone == once.clone.max() + 1)]
         assert len(again) <= len(first)
+        assert looped.as_json()["period_us"] == round(period_s * 1e6)
         assert set(again - round(period_s * 1e6)) <= set(first)
+    if loops <= 1:
+        assert looped.as_json()["period_us"] is None
 
 
 MISTAKES: dict[str, dict[str, object]] = {

@@ -41,6 +41,7 @@ class Plan:
     Statements go round `users`. A copy that `scale` adds comes two seconds later; below 1 some
     sessions are left out.
     Of a soak, latencies `rise` over its length and `step` up in its middle, by these logarithms.
+    With more `loops` the workload begins again each time its `seconds` are over.
     With `digests` a template has one answer, but for that of its `other_answers` last statements.
     """
 
@@ -72,6 +73,7 @@ class Plan:
     soak: bool = False
     rise: float = 0.0
     step: float = 0.0
+    loops: int = 1
     slow_user: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -135,10 +137,12 @@ def write_run(path: Path, workload: Workload, plan: Plan) -> Path:
     n = len(workload)
     micros = statements["started_at"].cast(pa.int64()).to_numpy()
     due = micros - (micros[0] if n else 0)
-    clones = []
-    for clone in range(math.ceil(plan.scale)):
-        shifted = ((due + clone * 2_000_000) / plan.speed).astype(np.int64)
-        columns = _columns(random, plan, statements, shifted) | {"clone": [clone] * n}
+    clones, copies = [], math.ceil(plan.scale)
+    for number in range(copies * plan.loops):
+        loop, clone = divmod(number, copies)
+        shift_us = clone * 2_000_000 + loop * plan.seconds * 1_000_000
+        shifted = ((due + shift_us) / plan.speed).astype(np.int64)
+        columns = _columns(random, plan, statements, shifted) | {"clone": [number] * n}
         copied = np.arange(n) % 40 < 40 * (plan.scale - clone)
         clones.append(pa.table(columns, schema=SAMPLES).filter(pa.array(copied)))
     planned = pa.concat_tables(clones)
@@ -270,6 +274,7 @@ def _document(workload: Workload, plan: Plan, ledger: Ledger, length_us: int) ->
             "sessions": 40,
             "length_us": length_us,
             "peak_sessions": 40,
+            "period_us": round(plan.seconds * 1e6 / plan.speed) if plan.loops > 1 else None,
         },
         "workers": [
             {

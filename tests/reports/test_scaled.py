@@ -19,8 +19,8 @@ from tests.reports.synthetic import Plan, write_both, write_run
 STATEMENTS, SECONDS = 4000, 400.0
 
 
-def _plan(scale: float = 1, speed: float = 1) -> Plan:
-    return Plan(statements=STATEMENTS, seconds=SECONDS, scale=scale, speed=speed)
+def _plan(scale: float = 1, speed: float = 1, **others: Any) -> Plan:
+    return Plan(statements=STATEMENTS, seconds=SECONDS, scale=scale, speed=speed, **others)
 
 
 def _document(tmp_path: Path, plan: Plan, *, baseline: bool = False) -> dict[str, Any]:
@@ -68,6 +68,26 @@ def test_the_rate_of_1_0_is_the_captured_one_at_any_load(
     assert line["load"] == pytest.approx(scale * speed, rel=0.01)
     assert line["ratio"] == pytest.approx(1, abs=0.02)
     assert line["interval"][0] <= line["ratio"] <= line["interval"][1]
+
+
+@pytest.mark.parametrize(("scale", "speed"), [(1, 1), (2, 1), (1, 2)])
+def test_all_loops_of_a_workload_are_compared_with_its_one_capture(
+    tmp_path: Path, scale: float, speed: float
+) -> None:
+    once = _document(tmp_path / "once", _plan(scale, speed))
+    document = _document(tmp_path / "looped", _plan(scale, speed, loops=6))
+    line, before = _throughput(document), _throughput(once)
+    for name in ("baseline", "candidate", "load"):
+        assert line[name] == pytest.approx(before[name], rel=0.01)
+    assert line["interval"][0] <= line["ratio"] <= line["interval"][1]
+    for stat, alone in zip(document["headline"][:4], once["headline"], strict=False):
+        assert stat["n"]["candidate"] == 6 * STATEMENTS * scale
+        assert stat["baseline"] == alone["baseline"]
+        assert stat["interval"][0] <= stat["ratio"] <= stat["interval"][1]
+        # 1.0's part of the noise stays, 2.0's gets smaller.
+        assert np.diff(stat["interval"]) < 1.1 * np.diff(alone["interval"])
+    assert all(t["stats"]["p50"]["interval"] for t in document["templates"][:3])
+    assert "the workload 6 times over" in facts(document)["replayed"]
 
 
 def test_a_scaled_run_against_a_plain_one_is_told_by_the_load(tmp_path: Path) -> None:
