@@ -88,8 +88,9 @@ def trace_over_time(case: Case) -> OverTime | None:
     block = arms.blocks.of(evidence.due_us, speed=evidence.dial("speed", 1))
     by_block = count_codes(block, known, number=arms.blocks.number)
     asked = np.bincount(_bin_of_block(arms.blocks.number, bins), by_block, minlength=bins)
-    # The last rate again, so that its step has an end.
-    load = edges_s, np.append(asked, asked[-1]) * (bins / edges_s[-1]), "statements/s"
+    # Of several runs their mean. The last rate again, so that its step has an end.
+    per_s = bins / edges_s[-1] / len(evidence.runs)
+    load = edges_s, np.append(asked, asked[-1]) * per_s, "statements/s"
     looped = arms.captured and evidence.period_us is not None
     none = np.zeros(len(arms.baseline), dtype=bool)
     return OverTime(

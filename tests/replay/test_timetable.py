@@ -205,7 +205,7 @@ def test_a_loop_begins_again_until_its_end(
         assert len(again) <= len(first)
         assert looped.as_json()["period_us"] == round(period_s * 1e6)
         assert set(again - round(period_s * 1e6)) <= set(first)
-    if loops <= 1:
+    if loops < 0.99:
         assert looped.as_json()["period_us"] is None
 
 

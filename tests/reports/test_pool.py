@@ -14,12 +14,16 @@ from click.testing import CliRunner
 
 from replay.errors import Unreadable, UsageError
 from replay.workload import Workload
+from reports.case import build_case
 from reports.cli import fourstep
+from reports.compare import Decision
+from reports.cost import estimate_cost
 from reports.explain import explain
 from reports.load import load
 from reports.pool import load_side, pool, runs_in
 from reports.render.terminal import MOST_LINES, render_terminal
 from reports.report import write_report
+from reports.series import trace_over_time
 from reports.verdict import Answer, Verdict
 from tests.reports.synthetic import Plan, write_run, write_workload
 
@@ -84,6 +88,14 @@ def judge(place: Path, runs: Sequence[Path], baseline: Sequence[Path], out: Path
 def judged(place: Path) -> Verdict:
     """The verdict over all six runs; its pages are in `out` beside them."""
     return judge(place, [place / "candidate"], [place / "baseline"], place / "out")
+
+
+def test_the_load_over_time_is_that_of_one_run(place: Path) -> None:
+    side = load_side([place / "candidate"])
+    case = build_case(side, None, decision=Decision(), cost=estimate_cost(side, None))
+    series = trace_over_time(case)
+    assert series is not None
+    assert series.metrics["load"][1].mean() == pytest.approx(3_000 / 1_800, rel=0.05)
 
 
 def test_three_runs_a_side_make_one_verdict(judged: Verdict) -> None:
