@@ -22,7 +22,7 @@ from reports.scope import EVERYWHERE, Labels, Where, labels_of, select
 from reports.stats.blocks import BlockCounts, count_by_block
 from reports.stats.estimate import Bools, Floats, Int64s
 from reports.stats.quantiles import quantile
-from reports.stats.slices import count_codes, slices
+from reports.stats.slices import ascending, chosen_of, column, count_codes, slices
 
 CAPTURED = "captured"
 """Name of the baseline that 1.0's log provides."""
@@ -43,7 +43,7 @@ class Blocks:
 
         With `period_us` the blocks begin again and again.
         """
-        block = np.empty(len(times_us), np.int16)
+        block = column(len(times_us), np.int16)
         for part in slices(len(times_us)):
             at_us = times_us[part] if period_us is None else times_us[part] % period_us
             position = at_us * (speed / self.length_us)
@@ -114,7 +114,7 @@ class Arm:
         if self.runs == 1:
             return [self.ordered_us]
         code = self.block // np.int16(self.blocks)
-        return [np.sort(self.values_us[code == run]) for run in range(self.runs)]
+        return [ascending(chosen_of(self.values_us, code == run)) for run in range(self.runs)]
 
     def logs_by_run(self, p: float) -> Floats:
         """log Q_p of each run (runs), of those that have samples."""
@@ -123,7 +123,7 @@ class Arm:
     @cached_property
     def ordered_us(self) -> Int64s:
         """All latencies, ascending."""
-        return self.values_us if self.ordered else np.sort(self.values_us)
+        return self.values_us if self.ordered else ascending(self.values_us)
 
     @cached_property
     def counts(self) -> BlockCounts:
@@ -144,13 +144,13 @@ class Arm:
             order = np.lexsort((self.values_us, self.template))
             return self.values_us[order], self._paired[order], starts
         # All three in one number each, because numpy sorts numbers far faster than positions.
-        packed = np.empty(len(self), np.int64)
+        packed = column(len(self), np.int64)
         for part in slices(len(self)):
             piece = self.template[part].astype(np.int64) << width
             piece |= self.values_us[part] - low
             packed[part] = piece << for_block | self._paired[part]
         packed.sort()
-        block = np.empty_like(self.block)
+        block = column(len(self), self.block.dtype)
         # The latencies take the place of what they were packed in, front to back: memory that was
         # never touched is dear, above all on a virtual machine.
         values_us = packed.view(self.values_us.dtype)[: len(self)]
@@ -189,9 +189,11 @@ class Arm:
         if chosen.all():
             return self
         names = ("values_us", "template", "block", "folded")
-        columns = {name: getattr(self, name) for name in names}
-        kept = {name: column[chosen] for name, column in columns.items() if column is not None}
-        return replace(self, **kept)
+        columns = ((name, getattr(self, name)) for name in names)
+        some: dict[str, Any] = {
+            name: chosen_of(each, chosen) for name, each in columns if each is not None
+        }
+        return replace(self, **some)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -289,7 +291,7 @@ def build_arms(
         warning = blocks.warning or blocks.of_loop(candidate.period_us * speed).warning
         blocks = replace(blocks, warning=warning)
         two = replace(two, folded=blocks.of_capture(candidate)[kept])
-    captured_us = candidate.captured_us[once]
+    captured_us = chosen_of(candidate.captured_us, once)
     one = replace(two.only(once[kept]), name=CAPTURED, values_us=captured_us, runs=1)
     part = two.only(comparable[kept]) if len(one) else two
     everything = replace(two, folded=None) if two.folded is not None else two

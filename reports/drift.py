@@ -24,7 +24,7 @@ from reports.load import Evidence
 from reports.samples import MISSING
 from reports.stats.estimate import Bools, Floats, Int64s
 from reports.stats.quantiles import PRINT_TAIL, nearest_rank, samples_for
-from reports.stats.slices import count_codes, slices
+from reports.stats.slices import column, count_codes, slices
 from reports.stats.steps import find_steps, segments
 from reports.stats.trend import find_trend, without_levels
 
@@ -112,7 +112,7 @@ class Windows:
 
     def of(self, at_us: Int64s) -> npt.NDArray[np.int16]:
         """The window (n) of each moment; what lies beyond counts as the first or the last."""
-        window = np.empty(len(at_us), np.int16)
+        window = column(len(at_us), np.int16)
         for part in slices(len(at_us)):
             position = (at_us[part] - self.from_us) / self.length_us
             window[part] = np.clip(position, 0, self.number - 1)
@@ -195,7 +195,7 @@ def _mix_adjusted(evidence: Evidence, arm: Arm) -> npt.NDArray[np.float32]:
     """Logarithms of latencies (n) over their template's median."""
     medians_us = arm.medians_us(len(evidence.templates))
     usual = np.log(np.maximum(medians_us, 1)).astype(np.float32)
-    logs = np.empty(len(evidence), np.float32)
+    logs = column(len(evidence), np.float32)
     for part in slices(len(evidence)):
         response_us = np.maximum(evidence.response_us[part], 1).astype(np.float32)
         logs[part] = np.log(response_us) - usual[evidence.template[part]]

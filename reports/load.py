@@ -19,7 +19,7 @@ from replay.workload import Workload
 from reports.callers import Callers, read_callers
 from reports.samples import MISSING, read_samples
 from reports.stats.estimate import Bools, Int64s
-from reports.stats.slices import looked_up, slices
+from reports.stats.slices import column, looked_up, slices
 
 SESSION_KINDS = frozenset({"begin", "commit", "rollback", "set"})
 """Kinds that ask nothing of the data: in the ledger and the errors, not in latencies."""
@@ -88,7 +88,7 @@ class Evidence:
     @property
     def service_us(self) -> Int64s:
         """done − sent (n), `MISSING` where nothing was sent or nothing came back."""
-        service_us = np.empty_like(self.response_us)
+        service_us = column(len(self), self.response_us.dtype)
         for part in slices(len(self)):
             response_us, lag_us = self.response_us[part], self.lag_us[part]
             known = (response_us != MISSING) & (lag_us != MISSING)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from replay.errors import UsageError
 from replay.run import Run
 from reports.load import Evidence, load, other_workload
+from reports.stats.slices import joined, looked_up
 
 MOST_RUNS = 64
 """Of a side: with the most blocks there can be, a block of a run is then a 16-bit number."""
@@ -72,14 +73,18 @@ def pool(runs: Sequence[Evidence]) -> Evidence:
     shared: dict[str, Any] = {"templates": named, "failures": tuple(failures)}
     # No failure is -1, the last of each list of codes.
     coded = [
-        replace(run, template=codes[run.template], failure=np.append(others, -1)[run.failure])
+        replace(
+            run,
+            template=looked_up(codes, run.template),
+            failure=looked_up(np.append(others, -1), run.failure),
+        )
         for run, codes, others in zip(runs, of_template, of_failure, strict=True)
     ]
     columns: dict[str, Any] = {}
     for name in (field.name for field in fields(Evidence)):
         parts = [getattr(run, name) for run in coded]
         if isinstance(parts[0], np.ndarray):
-            columns[name] = np.concatenate(parts)
+            columns[name] = joined(parts)
     failing = np.unique(columns.pop("failing_statements"))
     ends = np.cumsum([0, *map(len, runs)]).tolist()
     views = tuple(
@@ -88,7 +93,7 @@ def pool(runs: Sequence[Evidence]) -> Evidence:
     )
     # Runs of one workload know the same callers, where they know any.
     told = [run.callers for run in runs if run.callers is not None]
-    callers = replace(told[0], code=np.concatenate([c.code for c in told])) if told else None
+    callers = replace(told[0], code=joined([c.code for c in told])) if told else None
     more: dict[str, Any] = {"failing_statements": failing, "parts": views}
     more["callers"] = callers if len(told) == len(runs) else None
     return replace(first, **shared, **columns, **more)

@@ -18,6 +18,7 @@ import pyarrow.dataset as ds
 
 from replay.run import SAMPLES, STATUSES, batches_of, sample_files
 from reports.stats.estimate import Bools, Int64s
+from reports.stats.slices import column
 
 MISSING = np.iinfo(np.int32).min
 """Stands for null in columns of times, whatever their width; no time is 36 minutes below zero."""
@@ -97,7 +98,7 @@ def _empty(n: int, by_statement: Mapping[str, npt.NDArray[Any]]) -> Samples:
         "due_us": np.int64, **dict.fromkeys(_DIFFERENCES, np.int32),
         **{name: table.dtype for name, table in by_statement.items()},
     }  # fmt: skip
-    return Samples(columns={name: np.empty(n, dtype) for name, dtype in types.items()})
+    return Samples(columns={name: column(n, dtype) for name, dtype in types.items()})
 
 
 def _batches(stored: ds.Dataset | None, tables: list[pa.Table]) -> Iterator[pa.RecordBatch]:
@@ -142,8 +143,14 @@ def _set(
     if columns[name].dtype != values.dtype:
         far = (values >= limit) | ((values <= -limit) & (values != MISSING))
         if far.any():
-            columns |= {each: columns[each].astype(values.dtype) for each in alike}
+            columns |= {each: _widened(columns[each], values.dtype) for each in alike}
     columns[name][part] = values
+
+
+def _widened(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    found = column(len(values), dtype)
+    found[:] = values
+    return found
 
 
 _STATUS = {name: code for code, name in enumerate(STATUSES)}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import mmap
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +26,7 @@ from reports.pool import load_side, pool, runs_in
 from reports.render.terminal import MOST_LINES, render_terminal
 from reports.report import write_report
 from reports.series import trace_over_time
+from reports.stats import slices
 from reports.verdict import Answer, Verdict
 from tests.reports.synthetic import Plan, write_run, write_workload
 
@@ -96,6 +99,25 @@ def test_the_load_over_time_is_that_of_one_run(place: Path) -> None:
     series = trace_over_time(case)
     assert series is not None
     assert series.metrics["load"][1].mean() == pytest.approx(3_000 / 1_800, rel=0.05)
+
+
+def test_columns_in_files_give_the_same_verdict(
+    place: Path, judged: Verdict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def counted(*args: Any) -> mmap.mmap:
+        made.append(args)
+        return mmap.mmap(*args)
+
+    monkeypatch.setattr(slices, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(slices, "mmap", counted)
+    again = judge(place, [place / "candidate"], [place / "baseline"], place / "again")
+    assert len(made) > 100
+    before, after = (dict(found.document) for found in (judged, again))
+    for document in (before, after):
+        del document["provenance"]
+    assert after == before
 
 
 def test_three_runs_a_side_make_one_verdict(judged: Verdict) -> None:
