@@ -5,6 +5,7 @@ A step is judged like any run.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ class Ramp:
             return float(steps[0]["seconds"])
         wanted = max([floor_of_gates(self.rules.gates), *(step["needed"] for step in steps)])
         reckoned_s = _SPARE * wanted * self.length_s / (self.statements * scale)
-        return min(self.step_s or min(max(reckoned_s, _LEAST_S), _MOST_S), self.length_s)
+        return self.step_s or min(max(reckoned_s, _LEAST_S), _MOST_S)
 
     def play_step(self, number: int, scale: float, seconds: float) -> Step | int:
         """One step played and judged, or the exit code of a run that tells nothing."""
@@ -84,8 +85,11 @@ class Ramp:
         run = place / "run"
         sequence.set_aside(place, self.out)
         place.mkdir(parents=True)
-        until = (self.since + timedelta(seconds=seconds)).isoformat()
-        options = [*self.options, "--to", until, "--scale", f"{scale:g}", "--run-dir", str(run)]
+        if seconds <= self.length_s:
+            stretch = ["--to", (self.since + timedelta(seconds=seconds)).isoformat()]
+        else:
+            stretch = ["--loop", "-t", str(math.ceil(seconds))]
+        options = [*self.options, *stretch, "--scale", f"{scale:g}", "--run-dir", str(run)]
         exit_code = sequence.play(options, captured=True).exit_code
         # A run that is INVALID by itself is judged, and then says why.
         judged = exit_code in (ExitCode.DONE, ExitCode.UNDECIDED)

@@ -27,7 +27,7 @@ _REACH = 5.0
 """Half of the window of scores that are looked at, in deviations; it widens where they differ."""
 
 _LEAST = 3.5
-"""Scores of both ends of a window; of a thousand draws one in two sets has one beyond."""
+"""What the scores at both ends of a window reach at least: few draws of a thousand are beyond."""
 
 _TINY = 1e-9
 """Stands for no variance at all, as of samples in one block."""

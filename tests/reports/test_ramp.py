@@ -100,7 +100,8 @@ def test_the_right_bracket_also_when_interrupted_and_gone_on_with(
     url = serve_slots(embedded_empty, slots=4, held_s=0.05)
     out = workload.parent / "out"
     options = ["--host", url, "--scales", "1,2,12", "--cool-down", "100ms", "--json"]
-    options += ["--lag-budget-ms", "20000"]
+    # Longer than the workload, which begins again.
+    options += ["--lag-budget-ms", "20000", "--step-time", "6s"]
     first = ramp(workload, *options)
     wait_for(lambda: (out / "steps" / "2" / "run" / "run.json").is_file(), first)
     os.killpg(first.pid, signal.SIGINT)
@@ -117,6 +118,8 @@ def test_the_right_bracket_also_when_interrupted_and_gone_on_with(
     assert document == json.loads((out / "ramp.json").read_text())
     assert [each["outcome"] for each in document["steps"]] == ["pass", "pass", "fail"]
     assert document["steps"][0] == kept["steps"][0]
+    assert [step["seconds"] for step in document["steps"]] == [6.0] * 3
+    assert 18 < document["steps"][0]["asked_per_s"] < 22
     assert (document["knee"]["low"], document["knee"]["high"]) == (2, 12)
     assert 2 < document["knee"]["value"] < 12
     assert document["verdict"] == "KNEE"
@@ -129,7 +132,8 @@ def test_the_right_bracket_also_when_interrupted_and_gone_on_with(
 
 
 def test_the_ceiling_of_the_harness_is_not_a_knee(workload: Path) -> None:
-    process = ramp(workload, "--host", "null:", "--lag-budget-ms", "0.0001")
+    options = ["--host", "null:", "--lag-budget-ms", "0.0001", "--step-time", "4s"]
+    process = ramp(workload, *options)
     printed, told = process.communicate(timeout=240)
     assert process.returncode == 3, told
     words = " ".join(printed.split())
