@@ -82,7 +82,8 @@ def leak(server: EmbeddedServer, *, seconds: float, over: threading.Event) -> No
     began_s = time.monotonic()
     with psycopg.connect(server.url(), autocommit=True) as session:
         for second in range(round(seconds)):
-            rows = f"INSERT INTO growing SELECT 'x' FROM generate_series(1, {ROWS / seconds:.0f})"
+            number = round(ROWS / 2 / seconds)
+            rows = f"INSERT INTO growing SELECT 'x' FROM generate_series(1, {number})"
             session.execute(rows)
             if second == round(seconds / 2):
                 session.execute("DROP INDEX lookup_id")
@@ -91,8 +92,8 @@ def leak(server: EmbeddedServer, *, seconds: float, over: threading.Event) -> No
 
 
 def asked(path: Path, *, per_s: int) -> Path:
-    """A minute of statements that take 100 ms, whatever else the machine does, and both tables."""
-    question = "SELECT pg_sleep(0.1), (SELECT count(*) FROM growing), "
+    """A minute of statements that take 60 ms, whatever else the machine does, and both tables."""
+    question = "SELECT pg_sleep(0.06), (SELECT count(*) FROM growing), "
     question += "(SELECT count(*) FROM lookup WHERE id = {})"
     said = [(n / per_s, f"s{n % 20}", question.format(n)) for n in range(60 * per_s)]
     return write_workload(path, said).path
