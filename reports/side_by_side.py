@@ -18,7 +18,7 @@ from reports.compare import (
     Decision,
     Line,
     Resampler,
-    compare_coarsely,
+    compare_each,
     compare_quantiles,
     compare_throughput,
 )
@@ -169,16 +169,18 @@ def _by_template(
     took_us = sum(
         np.bincount(arm.template, weights=arm.values_us, minlength=len(templates)) for arm in arms
     )
-    for code in np.argsort(-took_us, kind="stable").tolist():
-        ours, template = [arm.of_template(code) for arm in arms], templates[code]
+    codes = np.argsort(-took_us, kind="stable").tolist()
+    compared = [compare_each(arms[0], arm, codes, resampler) for arm in arms[1:]]
+    for code, *others in zip(codes, *compared, strict=True):
+        ours = [others[0][0], *(theirs for _, theirs, _ in others)]
         if not any(map(len, ours)):
             continue
+        template = templates[code]
         samples = dict(zip(LETTERS, (Cell(value=len(arm)) for arm in ours), strict=False))
         label = {"template": template.template_id}
         starts = fmt.excerpt(template.sql or "", STATEMENT_START)
         yield {**label, "figure": "samples", **samples, "starts": starts}
-        lines = [compare_coarsely(ours[0], arm, resampler) for arm in ours[1:]]
-        for row in _quantile_rows("response", lines):
+        for row in _quantile_rows("response", [lines for _, _, lines in others]):
             yield {**label, **row}
 
 

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from reports.arms import Arms
 from reports.case import Case
-from reports.compare import compare_coarsely, impact_of, word_of
+from reports.compare import compare_each, impact_of, word_of
 from reports.scope import labels_of
 from reports.stats.estimate import Word
 from reports.stats.slices import count_codes
@@ -41,11 +40,22 @@ def _compare(case: Case, by: str) -> dict[str, Any] | None:
     if len(codes) < 2:
         return None
     arms, total = case.build_arms(label=by), int(statements.sum())
-    rows = []
-    for code in codes:
+    rows: list[dict[str, Any]] = []
+    for code, (one, two, lines) in zip(
+        codes, compare_each(arms.baseline, arms.candidate, codes, case.resampler), strict=True
+    ):
         number = int(statements[code])
-        share = {"statements": number, "share": number / total}
-        rows.append({"name": labels.words[code], **share, **_figures(case, arms, code, number)})
+        rows.append(
+            {
+                "name": labels.words[code],
+                "statements": number,
+                "share": number / total,
+                "n": lines["p50"].ratio.n,
+                "stats": {stat: line.as_json() for stat, line in lines.items()},
+                "word": str(word_of(lines)),
+                "impact_s": impact_of(one, two, number),
+            }
+        )
     rows.sort(key=lambda row: (-(row["impact_s"] or 0), -row["statements"], row["name"] or ""))
     words = [row["word"] for row in rows]
     return {
@@ -56,15 +66,4 @@ def _compare(case: Case, by: str) -> dict[str, Any] | None:
         "cannot_tell": words.count(Word.CANNOT_TELL),
         "cannot_tell_share": sum(r["share"] for r in rows if r["word"] == Word.CANNOT_TELL),
         "worst": rows[:MOST],
-    }
-
-
-def _figures(case: Case, arms: Arms, code: int, statements: int) -> dict[str, Any]:
-    one, two = arms.baseline.of_template(code), arms.candidate.of_template(code)
-    lines = compare_coarsely(one, two, case.resampler)
-    return {
-        "n": lines["p50"].ratio.n,
-        "stats": {stat: line.as_json() for stat, line in lines.items()},
-        "word": str(word_of(lines)),
-        "impact_s": impact_of(one, two, statements),
     }

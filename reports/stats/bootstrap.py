@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy import special
 
 from reports.stats.blocks import BlockCounts, quantiles_of_rows
@@ -59,15 +61,16 @@ def resample_quantile_ratios(
         _log_quantiles(arm, probabilities, weights=weights) for arm in (baseline, candidate)
     )
     blocks = _shared_blocks(baseline, candidate)
-    return [summarise(column, blocks=blocks, confidence=confidence) for column in (two - one).T]
+    return summarise((two - one).T, blocks=blocks, confidence=confidence)
 
 
 def resample_quantile(
     arm: BlockCounts, p: float, *, weights: Floats, confidence: float
 ) -> Resampled:
     """The same of one arm's Q_p in microseconds."""
-    logs = _log_quantiles(arm, [p], weights=weights)[:, 0]
-    return summarise(logs, blocks=_shared_blocks(arm, arm), confidence=confidence)
+    logs = _log_quantiles(arm, [p], weights=weights).T
+    (found,) = summarise(logs, blocks=_shared_blocks(arm, arm), confidence=confidence)
+    return found
 
 
 def resample_share_ratio(
@@ -83,7 +86,8 @@ def resample_share_ratio(
         # Resamples without any throughput on either side say nothing: NaN, which is left out.
         difference = two - one
     blocks = int(((baseline[1] > 0) & (candidate[1] > 0)).sum())
-    return summarise(difference, blocks=blocks, confidence=confidence)
+    (found,) = summarise(difference[None], blocks=blocks, confidence=confidence)
+    return found
 
 
 def _log_quantiles(arm: BlockCounts, probabilities: Sequence[float], *, weights: Floats) -> Floats:
@@ -101,20 +105,40 @@ def _shared_blocks(baseline: BlockCounts, candidate: BlockCounts) -> int:
     return int((held[0] & held[1]).sum())
 
 
-def summarise(logs: Floats, *, blocks: int, confidence: float) -> Resampled:
-    """Percentile interval; none from fewer than 8 blocks, whose resamples repeat too often."""
-    kept = np.sort(logs[np.isfinite(logs)])
-    if blocks < 8 or len(kept) < 0.9 * len(logs):
-        return Resampled(interval=None, log_error=None, blocks=blocks)
-    inflation = math.sqrt(blocks / (blocks - 1))
-    tail = special.ndtr(special.stdtrit(blocks - 1, (1 - confidence) / 2) * inflation)
-    spread = kept - kept.mean()
-    # numpy's own quantile takes a hundred times as long, and there are twenty thousand.
-    low, high = np.interp(
-        [tail * (len(kept) - 1), (1 - tail) * (len(kept) - 1)], np.arange(len(kept)), kept
-    )
-    return Resampled(
-        interval=(float(np.exp(low)), float(np.exp(high))),
-        log_error=math.sqrt(float(spread @ spread) / (len(kept) - 1)) * inflation,
-        blocks=blocks,
-    )
+def summarise(
+    logs: Floats, *, blocks: int | npt.NDArray[np.integer[Any]], confidence: float
+) -> list[Resampled]:
+    """Percentile interval of each row of `logs` (rows, resamples), over so many `blocks` (rows).
+
+    None from fewer than 8 blocks, whose resamples repeat too often, or where more than a tenth of
+    the resamples say nothing.
+    """
+    rows, resamples = logs.shape
+    held = np.broadcast_to(blocks, rows)
+    # What is not finite comes last in order.
+    kept = np.sort(np.where(np.isfinite(logs), logs, np.nan), axis=1)
+    number = resamples - np.isnan(kept).sum(axis=1)
+    able = np.flatnonzero((held >= 8) & (number >= 0.9 * resamples))
+    kept, number, freedom = kept[able], number[able], held[able] - 1
+    inflation = np.sqrt(1 + 1 / freedom)
+    tail = special.ndtr(special.stdtrit(freedom, (1 - confidence) / 2) * inflation)
+    low, high = (np.exp(_between(kept, at * (number - 1))) for at in (tail, 1 - tail))
+    error = np.nanstd(kept, axis=1, ddof=1) * inflation
+    found = [Resampled(interval=None, log_error=None, blocks=int(each)) for each in held]
+    for row, interval, log_error in zip(
+        able.tolist(), zip(low.tolist(), high.tolist(), strict=True), error.tolist(), strict=True
+    ):
+        found[row] = replace(found[row], interval=interval, log_error=log_error)
+    return found
+
+
+def _between(rows: Floats, at: Floats) -> Floats:
+    """The value of each row (rows, n), ascending, at a place (rows) that may lie between two.
+
+    numpy's own quantile takes a hundred times as long, and there are twenty thousand.
+    """
+    below = np.floor(at).astype(np.intp)
+    above = np.minimum(below + 1, rows.shape[1] - 1)
+    low, high = (np.take_along_axis(rows, each[:, None], 1)[:, 0] for each in (below, above))
+    found: Floats = low + (at - below) * (high - low)
+    return found
