@@ -210,9 +210,10 @@ def _by_window(
     for part in slices(len(values)):
         kept, code = values[part][chosen[part]], window[part][chosen[part]]
         kept = kept[code.argsort(kind="stable")]
-        ends = np.bincount(code, minlength=number).cumsum()
-        for at in np.unique(code).tolist():
-            pieces[at].append(kept[ends[at - 1] if at else 0 : ends[at]])
+        held = np.bincount(code, minlength=number)
+        ends = held.cumsum()
+        for at in np.flatnonzero(held).tolist():
+            pieces[at].append(kept[ends[at] - held[at] : ends[at]])
     return [np.concatenate(each) if each else values[:0] for each in pieces]
 
 

@@ -36,19 +36,25 @@ def count_by_block(
     """Count `values_us` (n) of blocks `block` (n, 0..blocks-1); values below 1 us count as 1."""
     if len(values_us) == 0:
         return BlockCounts(cumulative=np.zeros((blocks, 0)), centres_us=np.zeros(0))
-    first = int(np.log(max(1, int(values_us.min()))) / bin_width)
-    last = int(np.log(max(1, int(values_us.max()))) / bin_width) + 1
+    ends = np.array([values_us.min(), values_us.max()])
+    first, last = _bins(ends, bin_width).tolist()
     width = last - first + 1
     counts = np.zeros(blocks * width)
     for part in slices(len(values_us)):
-        logs = np.log(np.maximum(values_us[part], 1).astype(np.float64))
-        cells = (logs / bin_width).astype(np.int64) - first
-        cells += block[part].astype(np.int64) * width
+        cells = _bins(values_us[part], bin_width)
+        cells += block[part].astype(np.int64) * width - first
         counts += np.bincount(cells, minlength=blocks * width)
     table = counts.reshape(blocks, width)
     used = np.flatnonzero(table.any(axis=0))
     centres = np.exp((used + first + 0.5) * bin_width)
     return BlockCounts(cumulative=np.cumsum(table[:, used], axis=1), centres_us=centres)
+
+
+def _bins(values_us: Int64s, bin_width: float) -> Int64s:
+    # Of 32 bits: a logarithm is off by a millionth then, and comes four times as fast.
+    logs = np.log(np.maximum(values_us, 1).astype(np.float32))
+    logs /= bin_width
+    return logs.astype(np.int64)
 
 
 def quantiles_of_rows(
