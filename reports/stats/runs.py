@@ -53,12 +53,18 @@ def add_up(parts: Sequence[Part]) -> Part:
 
 
 def widen(drawn: Resampled, *sides: Floats, confidence: float) -> Resampled:
-    """What time blocks gave, and what runs differ by, see `between_runs`; by Student's t."""
+    """What time blocks gave, and what runs differ by, see `between_runs`; by Student's t.
+
+    Around the difference of means, because that is what the variance between runs is of: where one
+    run in four stalls, all samples together have its tail and nothing that tells how much of it
+    was luck.
+    """
     parts = between_runs(*sides)
     if not parts or drawn.interval is None or drawn.log_error is None:
         return drawn
     whole = add_up([Part(variance=drawn.log_error**2, freedom=drawn.blocks - 1), *parts])
-    centre, error = math.log(math.prod(drawn.interval)) / 2, math.sqrt(whole.variance)
+    *below, above = (float(logs[np.isfinite(logs)].mean()) for logs in sides)
+    centre, error = above - sum(below), math.sqrt(whole.variance)
     half = -float(special.stdtrit(whole.freedom, (1 - confidence) / 2)) * error
     interval = (math.exp(centre - half), math.exp(centre + half))
     return replace(drawn, interval=interval, log_error=error, freedom=whole.freedom)

@@ -167,7 +167,7 @@ def test_the_noise_floor_is_in_every_view(place: Path, judged: Verdict) -> None:
 
 def test_a_margin_finer_than_the_noise_is_warned_of(place: Path, tmp_path: Path) -> None:
     gates = tmp_path / "gates.toml"
-    gates.write_text(GATES.replace("max_ratio = 1.1\n", "max_ratio = 1.001\n"))
+    gates.write_text(GATES.replace("max_ratio = 1.1\n", "max_ratio = 0.98\n"))
     runs = place / "candidate", place / "baseline"
     verdict = write_report(runs[0], baseline=runs[1], gates=gates, out=tmp_path / "out")
     said = next(gate for gate in verdict.gates if gate.id == "p95").reason
