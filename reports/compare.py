@@ -164,14 +164,15 @@ class Resampler:
             ]
             for arms in zip(*pairs, strict=True)
         )
+        held = ((old.held > 0) & (new.held > 0) for old, new in zip(one, two, strict=True))
+        shared = np.array([np.count_nonzero(both) for both in held])
         found: list[list[Resampled]] = [[] for _ in pairs]
         for p in sorted({p for each in able for p in each}):
             rows = [row for row, probabilities in enumerate(able) if p in probabilities]
             before, after = ([arm[row] for row in rows] for arm in (one, two))
-            held = ((old.held > 0) & (new.held > 0) for old, new in zip(before, after, strict=True))
             ratios = summarise(
                 log_ratios(before, after, p, draws=self.draws),
-                blocks=np.array([np.count_nonzero(both) for both in held]),
+                blocks=shared[rows],
                 confidence=self.confidence,
             )
             for row, ratio in zip(rows, ratios, strict=True):
@@ -184,7 +185,8 @@ class Resampler:
         if interval is None:
             warning = f"samples in only {drawn.blocks} time blocks"
         else:
-            # Bins are 0.2 % wide: the point, which is exact, may lie a hair outside.
+            # Bins are 0.2 % wide: the point, which is exact, may lie a hair outside. Of several
+            # runs it is that of all samples together, the interval is around the mean of runs.
             interval = (min(interval[0], value), max(interval[1], value))
         warnings = (warning,) if warning else ()
         return Estimate(value=value, interval=interval, n=n, warnings=warnings)

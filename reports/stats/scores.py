@@ -120,12 +120,13 @@ class _Scores:
         """log of the latency whose score reaches each draw (s, resamples), at most the last's."""
         n = np.array([len(each.values_us) for each in self.samples])
         start, stop = np.maximum(0, self.rank - self.half), np.minimum(n, self.rank + self.half)
-        last = (stop - start).cumsum() - 1
-        first = np.append(0, last[:-1] + 1)
+        size = stop - start
+        last = size.cumsum() - 1
+        first = last - size + 1
         scores = self._windows(start, stop)
         # One search for all: the scores of each sample are beyond those of the one before.
         beyond = 4 * _FAR * np.arange(len(n))
-        keys = np.clip(scores, -_FAR, _FAR) + beyond.repeat(stop - start)
+        keys = np.clip(scores, -_FAR, _FAR) + beyond.repeat(size)
         at = np.maximum.accumulate(keys).searchsorted((draws + beyond[:, None]).ravel())
         at = np.minimum(at.reshape(draws.shape), last[:, None])
         values_us = self._joined("values_us", start, stop)
